@@ -1,0 +1,130 @@
+"""The two ports of the reconciler, cluster and store, as it sees them; adaptors live in kube, local and store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+from videotask_contract.report import Item, Spend
+from videotask_contract.steps import Step
+
+from videotask_operator.core.model import (
+    ActiveTask,
+    Caller,
+    EventDraft,
+    Money,
+    Observation,
+    RunOrder,
+    RunRecord,
+    TaskKey,
+    TaskRecord,
+    Transition,
+)
+
+
+class ForeignJobError(Exception):
+    """A Job of the wanted name exists and is not of this run: never adopted."""
+
+
+class ClusterPort(Protocol):
+    """What the reconciler sees of the cluster and may do to it. Reads are from the adaptor's own cache."""
+
+    def on_change(self, notify: Callable[[TaskKey], None]) -> None:
+        """Call `notify` (from the reconciler's loop) with each task that may have changed."""
+
+    @property
+    def is_synced(self) -> bool:
+        """True once everything was listed; before that nothing may be concluded from absence."""
+
+    def task_keys(self) -> Iterable[TaskKey]:
+        """Return the keys of all VideoTasks in the cache."""
+
+    def observe(self, key: TaskKey) -> Observation:
+        """Return all that concerns one task, from the cache."""
+
+    async def create_run(self, order: RunOrder) -> None:
+        """Create ConfigMap and Job; done already under this run id is success. ForeignJobError on a foreign Job."""
+
+    async def delete_run(self, key: TaskKey, job_name: str) -> None:
+        """Delete Job, pods and ConfigMap in the background; gone already is success."""
+
+    async def save_status(self, key: TaskKey, *, uid: str, status: dict[str, Any]) -> None:
+        """Replace the resource's status if it differs from the cache; a resource gone or re-created is success."""
+
+    async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
+        """Post an Event on the VideoTask; failure to do so is logged and harmless."""
+
+    async def authenticate(self, token: str) -> Caller | None:
+        """Return who holds this report token, or None when it is not valid for our audience."""
+
+    async def owns_run(self, caller: Caller, run: RunRecord, key: TaskKey) -> bool:
+        """Tell whether the caller is a pod of this run's Job."""
+
+    async def is_pod_gone(self, key: TaskKey, pod_uid: str) -> bool:
+        """Tell whether it is proved that this pod runs nothing any more."""
+
+
+class Transaction(Protocol):
+    """One short database transaction; every write is idempotent under its own key."""
+
+    async def load_task(self, uid: str) -> TaskRecord | None:
+        """Return the task's record."""
+
+    async def load_task_by_key(self, key: TaskKey) -> TaskRecord | None:
+        """Return the latest record under this namespace and name, whatever its uid."""
+
+    async def load_runs(self, task_uid: str) -> tuple[RunRecord, ...]:
+        """Return all runs of a task, oldest first."""
+
+    async def load_run(self, run_id: str) -> RunRecord | None:
+        """Return one run."""
+
+    async def save_task(self, record: TaskRecord) -> None:
+        """Insert or update a task (key: uid)."""
+
+    async def save_run(self, run: RunRecord) -> None:
+        """Insert or update a run (key: run_id; one open run for each task is a database constraint)."""
+
+    async def save_history(self, task_uid: str, transitions: Sequence[Transition]) -> None:
+        """Append to task_history and to the Notion outbox."""
+
+    async def load_history(self, task_uid: str, *, last: int) -> tuple[Transition, ...]:
+        """Return the latest transitions, oldest first."""
+
+    async def save_items(self, task_uid: str, step: Step, run_id: str, items: Sequence[Item]) -> None:
+        """Insert or update items (key: task, step, item, take)."""
+
+    async def save_spend(self, record: TaskRecord, step: Step, spend: Sequence[Spend], *, time_zone: str) -> None:
+        """Insert or settle paid calls (key: call_id); adds the difference to budget_days of the channel's day."""
+
+    async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
+        """Return what is spent and reserved for the task and for its channel's day that holds `now`."""
+
+    async def load_step_costs(self, task_uid: str) -> dict[Step, str]:
+        """Return dollars spent by step, as decimal strings with four places."""
+
+    async def load_active_tasks(self) -> tuple[ActiveTask, ...]:
+        """Return all tasks that are queued or hold a place of the fleet."""
+
+    async def load_slots_in_use(self, account: str) -> int:
+        """Return the sum of the concurrency of all open runs on this provider account."""
+
+    async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
+        """Return uid and key of all tasks whose phase is not terminal, and of all with an open run."""
+
+
+class StorePort(Protocol):
+    """The record."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin; commits on a clean exit and rolls back on an error. Refused (NotLeaderError) without the fence."""
+
+    @property
+    def is_leader(self) -> bool:
+        """True while this process holds the advisory lock."""
+
+
+class NotLeaderError(Exception):
+    """Another process decides; nothing was written."""
