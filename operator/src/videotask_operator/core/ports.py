@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from videotask_contract.report import Item, Spend
 from videotask_contract.steps import Step
-
 from videotask_operator.core.model import (
     ActiveTask,
     Caller,
