@@ -1,0 +1,22 @@
+"""Where a step finds its provider's key; a key must never leave its SecretStr but for the request's header."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import SecretStr
+
+from videotask_contract.errors import FailureClass, PermanentError
+from videotask_contract.steps import Provider
+
+
+def provider_key(provider: Provider) -> SecretStr:
+    """Return the provider's key from the environment; an ACCOUNT failure says which Secret to mend."""
+    key = os.environ.get(provider.key_variable, "").strip()
+    if not key:
+        raise PermanentError(
+            f"{provider.key_variable} is empty: put the key into the Secret named by the channel's "
+            f"spec.credentials.{provider.value}.secretRef",
+            failure_class=FailureClass.ACCOUNT,
+        )
+    return SecretStr(key)

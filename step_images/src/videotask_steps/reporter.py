@@ -1,0 +1,200 @@
+"""Speaks with the operator's report endpoint: permit, progress, last word; a lost report must never lose work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, Self
+
+import httpx
+import structlog
+from pydantic import ValidationError
+
+from videotask_contract.errors import FailureClass, TransientError, VideoTaskError
+from videotask_contract.report import (
+    FINAL_PATH,
+    FINAL_REPORT_DEADLINE_SECONDS,
+    PERMIT_PATH,
+    PROGRESS_PATH,
+    Answer,
+    Directive,
+    FinalReport,
+    PermitRequest,
+    Progress,
+)
+from videotask_contract.storyboard import ContractModel
+from videotask_contract.task_file import VARIABLE_TOKEN_FILE, TaskFile
+from videotask_steps.stop_sign import StopSign, interrupted
+
+_log: Final = structlog.stdlib.get_logger(__name__)
+
+PERMIT_DEADLINE_SECONDS: Final = 180.0
+"""How long a step waits for an operator that is being restarted before it gives its run back."""
+PROGRESS_INTERVAL_SECONDS: Final = 1.0
+HEARTBEAT_SECONDS: Final = 5.0
+"""Without news a step still asks, so that a stop or suspend reaches it."""
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+_REQUEST_SECONDS: Final = 2.0
+_REFUSALS: Final = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE},
+)
+
+
+class Reporter:
+    """One run's line to the operator. The token file is read for each request, since the kubelet rotates it."""
+
+    def __init__(self, task: TaskFile) -> None:
+        self._run_id = task.run_id
+        self._http = httpx.AsyncClient(base_url=task.report_url, timeout=_REQUEST_SECONDS, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def ask_permit(
+        self,
+        stopping: StopSign,
+        *,
+        deadline_seconds: float = PERMIT_DEADLINE_SECONDS,
+    ) -> Answer:
+        """Return the answer that grants this pod its run.
+
+        Raises NOT_PERMITTED when another pod holds it or the run is closed, INTERRUPTED when told to stop meanwhile,
+        and a NETWORK TransientError when nobody could answer in time.
+        """
+        deadline = time.monotonic() + deadline_seconds
+        for pause_seconds in _pauses():
+            stopping.raise_if_set()
+            response = await self._post(PERMIT_PATH, PermitRequest(run_id=self._run_id))
+            if response is not None and (answer := _read_permit(response)) is not None:
+                return answer
+            if time.monotonic() + pause_seconds > deadline:
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), pause_seconds)
+        raise TransientError(
+            f"the report endpoint gave no start permit for {deadline_seconds:.0f} s; is the operator running?",
+            failure_class=FailureClass.NETWORK,
+        )
+
+    async def send_progress(self, progress: Progress) -> Answer | None:
+        """Send how far the run is; None when nobody heard it."""
+        response = await self._post(PROGRESS_PATH, progress)
+        if response is None or response.status_code != HTTPStatus.OK:
+            return None
+        return _parse_answer(response)
+
+    async def send_final(self, report: FinalReport) -> bool:
+        """Send the last word for at most 3 s; True when the operator has committed it."""
+        try:
+            async with asyncio.timeout(FINAL_REPORT_DEADLINE_SECONDS):
+                for pause_seconds in _pauses():
+                    response = await self._post(FINAL_PATH, report)
+                    if response is not None and response.status_code == HTTPStatus.OK:
+                        return True
+                    if response is not None and response.status_code in _REFUSALS:
+                        _log.warning("final_report_refused", status=response.status_code)
+                        return False
+                    await asyncio.sleep(pause_seconds)
+        except TimeoutError:
+            _log.warning("final_report_not_heard", seconds=FINAL_REPORT_DEADLINE_SECONDS)
+        return False
+
+    async def _post(self, path: str, body: ContractModel) -> httpx.Response | None:
+        content = body.model_dump_json(by_alias=True, exclude_none=True)
+        headers = {"Content-Type": "application/json", **_authorization()}
+        try:
+            return await self._http.post(path.format(run_id=self._run_id), content=content, headers=headers)
+        except httpx.HTTPError as error:
+            _log.info("report_endpoint_unreachable", path=path, error=type(error).__name__)
+            return None
+
+
+@contextlib.asynccontextmanager
+async def progress_reports(
+    reporter: Reporter,
+    *,
+    changed: asyncio.Event,
+    take_progress: Callable[[], Progress],
+    obey: Callable[[Answer], None],
+) -> AsyncIterator[None]:
+    """Report in the background while the body runs: news at most once a second, a heartbeat without news."""
+    sender = asyncio.create_task(_report_for_ever(reporter, changed=changed, take_progress=take_progress, obey=obey))
+    try:
+        yield
+    finally:
+        sender.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sender
+
+
+async def _report_for_ever(
+    reporter: Reporter,
+    *,
+    changed: asyncio.Event,
+    take_progress: Callable[[], Progress],
+    obey: Callable[[Answer], None],
+) -> None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS)
+        changed.clear()
+        answer = await reporter.send_progress(take_progress())
+        if answer is not None:
+            obey(answer)
+        await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
+
+
+def _read_permit(response: httpx.Response) -> Answer | None:
+    if response.status_code in _REFUSALS:
+        answer = _parse_answer(response)
+        reason = "" if answer is None else answer.reason
+        raise _not_permitted(reason or f"the report endpoint answered {response.status_code}")
+    if response.status_code != HTTPStatus.OK:
+        return None
+    answer = _parse_answer(response)
+    if answer is None:
+        return None
+    match answer.directive:
+        case Directive.STOP:
+            raise _not_permitted(answer.reason)
+        case Directive.SUSPEND:
+            raise interrupted(answer.reason or "suspended")
+        case Directive.CONTINUE:
+            return answer
+
+
+def _not_permitted(reason: str) -> VideoTaskError:
+    return VideoTaskError(f"no start permit for this run: {reason}", failure_class=FailureClass.NOT_PERMITTED)
+
+
+def _parse_answer(response: httpx.Response) -> Answer | None:
+    try:
+        return Answer.model_validate_json(response.content)
+    except ValidationError:
+        _log.warning("report_answer_unreadable", status=response.status_code)
+        return None
+
+
+def _pauses() -> Iterator[float]:
+    pause_seconds = _FIRST_PAUSE_SECONDS
+    while True:
+        yield pause_seconds
+        pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _authorization() -> dict[str, str]:
+    path = os.environ.get(VARIABLE_TOKEN_FILE)
+    try:
+        return {"Authorization": f"Bearer {Path(path).read_text().strip()}"} if path else {}
+    except OSError as error:
+        _log.warning("report_token_unreadable", error=error.strerror)
+        return {}
