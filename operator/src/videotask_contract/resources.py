@@ -299,6 +299,19 @@ class VideoTaskStatus(ContractModel):
     conditions: tuple[Condition, ...] = ()
 
 
+class ChannelStatus(ContractModel):
+    """A projection of the record for kubectl; rebuilt whenever it is lost."""
+
+    model_config = ConfigDict(extra="ignore")
+    observed_generation: int | None = None
+    active_tasks: int | None = None
+    """Tasks that have their turn now."""
+    spent_today_usd: str | None = Field(default=None, alias="spentTodayUSD")
+    """Dollars spent on the channel's current day, in its own time zone."""
+    message: str | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
 def to_json(model: ContractModel) -> dict[str, Any]:
     """Return the resource's JSON form: camelCase, no nulls."""
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
