@@ -136,6 +136,8 @@ _STEP_ERRORS: Final[dict[Phase, Phase]] = {
 
 def _legal_transitions() -> dict[Phase, frozenset[Phase]]:
     legal = _forward()
+    for before_a_step in (Phase.CLAIMED, *(phase for phase in HAPPY_PATH if phase.value.endswith("_ready"))):
+        legal[before_a_step].add(Phase.BUDGET_EXCEEDED)
     for working, error in _STEP_ERRORS.items():
         legal[working] |= {error, Phase.BUDGET_EXCEEDED}
         legal[error].add(working)

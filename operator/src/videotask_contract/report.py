@@ -20,6 +20,8 @@ FINAL_PATH: Final = "/v1/runs/{run_id}/final"
 MAX_TERMINATION_BYTES: Final = 4096
 """Kubernetes keeps this much of a container's termination message."""
 FINAL_REPORT_DEADLINE_SECONDS: Final = 3.0
+LUMP_PREFIX: Final = "run:"
+"""A call_id that begins so stands for all calls of a run whose report was cut."""
 
 
 class Certainty(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 
 from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
-from videotask_contract.report import Item, Spend
+from videotask_contract.report import FinalReport
 from videotask_contract.resources import ChannelSpec, FilmStatus, Priority, VideoTaskSpec
 from videotask_contract.steps import Gate, Provider, Step
 from videotask_contract.task_file import TaskFile
@@ -318,8 +318,8 @@ class Plan:
     transitions: tuple[Transition, ...] = ()
     runs: tuple[RunRecord, ...] = ()
     """Runs that are new or changed."""
-    items: tuple[Item, ...] = ()
-    spend: tuple[Spend, ...] = ()
+    reports: tuple[FinalReport, ...] = ()
+    """Reports that were believed: their items and spend go into the record too."""
     actions: tuple[Action, ...] = ()
     events: tuple[EventDraft, ...] = ()
     look_again_at: datetime | None = None

@@ -74,6 +74,9 @@ class Transaction(Protocol):
     async def load_task_by_key(self, key: TaskKey) -> TaskRecord | None:
         """Return the latest record under this namespace and name, whatever its uid."""
 
+    async def load_earlier_task(self, key: TaskKey, *, uid: str) -> TaskRecord | None:
+        """Return the latest record under this namespace and name whose uid is another."""
+
     async def load_runs(self, task_uid: str) -> tuple[RunRecord, ...]:
         """Return all runs of a task, oldest first."""
 

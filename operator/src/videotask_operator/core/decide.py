@@ -1,0 +1,455 @@
+"""The decision for one task: what its record becomes and what is done, from what is seen; pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from videotask_contract.errors import BadInputError, FailureClass
+from videotask_contract.phases import ERRORS, STOPPED, TERMINAL, Phase, phase_of_resource
+from videotask_contract.resources import ChannelSpec, DesiredState, Priority, VideoTaskSpec
+from videotask_contract.steps import STEPS, TRAITS, Gate, Step
+from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
+from videotask_operator.core.approval import decision_on_show, is_approved
+from videotask_operator.core.budget import decide_reservation
+from videotask_operator.core.draft import Draft
+from videotask_operator.core.estimate import StepEstimate, estimate_by_step, quality_of, total_usd
+from videotask_operator.core.model import CreateRun, Plan, RunRecord, TaskRecord, TaskResource, Transition
+from videotask_operator.core.order import account_name, build_order, job_name, wanted_concurrency
+from videotask_operator.core.settle import show_for_review
+from videotask_operator.core.situation import Rules, Situation
+from videotask_operator.core.watch_run import end_run, watch_run
+
+_LOOK_AGAIN_SECONDS = 30
+
+
+def decide(situation: Situation) -> Plan | None:
+    """Return what one look at a task leads to; None when there is nothing to record."""
+    task = situation.observed.task
+    if situation.record is None:
+        return None if task is None or task.deleting else _begin(situation, task)
+    draft = Draft(
+        record=situation.record,
+        runs={run.run_id: run for run in situation.runs},
+        now=situation.now,
+    )
+    if task is None or task.deleting or task.uid != situation.record.uid:
+        _retire(draft, situation)
+    elif situation.record.phase not in TERMINAL:
+        _advance(draft, situation, task)
+    elif draft.open_run is not None:
+        end_run(draft, draft.open_run, observed=situation.observed)
+    return draft.plan()
+
+
+def is_admissible(situation: Situation) -> bool:
+    """Tell whether a queued task is held back by nothing but its turn."""
+    return _hindrance(situation) is None
+
+
+# --- beginning and end ------------------------------------------------------------------------------------------
+
+
+def _begin(situation: Situation, task: TaskResource) -> Plan:
+    """Make the record of a resource that has none; a status from before a lost database is imported, never rerun."""
+    phase, message = _imported_phase(task)
+    spec = task.spec
+    channel = spec.channel_ref.name if spec else ""
+    record = TaskRecord(
+        uid=task.uid,
+        namespace=task.key.namespace,
+        name=task.key.name,
+        channel=channel,
+        title=spec.title if spec else task.key.name,
+        phase=phase,
+        priority=spec.priority if spec else Priority.NORMAL,
+        attempt=spec.attempt if spec else 1,
+        correlation_id=situation.fresh_id,
+        queued_at=situation.now,
+        step=Step.ASSET_GENERATION,
+        resume_phase=Phase.QUEUED if phase is Phase.SUSPENDED else None,
+        message=message,
+    )
+    transition = Transition(before=None, after=phase, at=situation.now, message=message)
+    return Plan(record=record, transitions=(transition,), again=True)
+
+
+def _imported_phase(task: TaskResource) -> tuple[Phase, str]:
+    spelling = task.status.get("phase")
+    if not spelling:
+        return Phase.QUEUED, "waits for its turn"
+    try:
+        phase = phase_of_resource(spelling)
+    except ValueError:
+        return Phase.QUEUED, "waits for its turn"
+    if phase in TERMINAL:
+        return phase, "imported from the resource's status; the record was lost"
+    if phase is Phase.QUEUED:
+        return phase, "waits for its turn"
+    return Phase.SUSPENDED, "its record was lost; raise spec.attempt to go on: what the ledger holds is not paid again"
+
+
+def _retire(draft: Draft, situation: Situation) -> None:
+    """The resource is gone or re-created: end what runs, then end the record."""
+    run = draft.open_run
+    if run is not None and not end_run(draft, run, observed=situation.observed):
+        return
+    if draft.record.phase not in TERMINAL:
+        if draft.record.phase is Phase.APPROVED:
+            draft.move(Phase.COMPLETED, "the resource was deleted after its approval")
+        else:
+            draft.move(Phase.CANCELLED, "the resource was deleted")
+        _end_pipeline(draft)
+    draft.change(resource_gone=True)
+
+
+# --- a living task ----------------------------------------------------------------------------------------------
+
+
+def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
+    spec = task.spec
+    if spec is None:
+        _hold_invalid(draft, situation, task)
+        return
+    draft.change(priority=spec.priority, title=spec.title, channel=spec.channel_ref.name)
+    _estimate(draft, situation, spec)
+    if spec.state is not DesiredState.RUNNING:
+        _stop(draft, situation, spec.state)
+        return
+    if draft.open_run is not None:
+        _watch(draft, situation, draft.open_run)
+        return
+    phase = draft.record.phase
+    if phase is Phase.SUSPENDED:
+        _resume(draft, spec)
+    elif phase in ERRORS:
+        _retry_after_error(draft, spec)
+    elif phase is Phase.QUEUED:
+        _queue(draft, situation)
+    elif phase is Phase.APPROVED:
+        _complete(draft)
+    elif draft.record.review_gate is not None:
+        _review(draft, spec)
+    elif _needs_review(draft.record, spec) is not None:
+        show_for_review(draft, _needs_review(draft.record, spec) or Gate.FINAL)
+    else:
+        _open_next_run(draft, situation, spec)
+
+
+def _hold_invalid(draft: Draft, situation: Situation, task: TaskResource) -> None:
+    if draft.open_run is not None:
+        _watch(draft, situation, draft.open_run)
+        return
+    draft.wait("InvalidSpec", f"the spec breaks the contract: {task.spec_error}", warn=True)
+
+
+def _estimate(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
+    channel = _channel_spec(situation)
+    if draft.record.phase is not Phase.QUEUED or channel is None:
+        return
+    try:
+        estimates = estimate_by_step(spec, channel, situation.rules.prices)
+    except KeyError:
+        return
+    draft.change(estimated_cost_usd=total_usd(estimates).quantize(Decimal("0.0001")))
+
+
+def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
+    phase = draft.record.phase
+    target = Phase.CANCELLED if wanted is DesiredState.CANCELLED else Phase.SUSPENDED
+    if phase is target or phase is Phase.APPROVED:
+        return
+    run = draft.open_run
+    if run is not None and not end_run(draft, run, observed=situation.observed):
+        draft.change(message=f"{wanted.value}: waits until its pod is gone")
+        return
+    if target is Phase.SUSPENDED:
+        draft.change(resume_phase=draft.record.phase)
+        draft.move(target, "a person suspended it; set spec.state to Running to go on")
+    else:
+        draft.move(target, "a person cancelled it")
+        _end_pipeline(draft)
+    draft.tell(target.resource, draft.record.message)
+
+
+def _resume(draft: Draft, spec: VideoTaskSpec) -> None:
+    record = draft.record
+    if record.message.startswith("its record was lost") and spec.attempt <= record.attempt:
+        return
+    back = record.resume_phase or Phase.QUEUED
+    draft.change(resume_phase=None, attempt=max(record.attempt, spec.attempt), next_attempt_at=None)
+    draft.move(back, "resumed")
+    draft.tell("Resumed", "goes on where it stopped")
+    draft.again = True
+
+
+def _retry_after_error(draft: Draft, spec: VideoTaskSpec) -> None:
+    record = draft.record
+    if spec.attempt <= record.attempt or record.step is None:
+        return
+    draft.change(attempt=spec.attempt, step_attempt=1, lost_runs=0, next_attempt_at=None, error=None)
+    draft.move(TRAITS[record.step].working, f"attempt {spec.attempt}: goes on where it stopped")
+    draft.tell("Retried", draft.record.message)
+    draft.again = True
+
+
+# --- the queue --------------------------------------------------------------------------------------------------
+
+
+def _queue(draft: Draft, situation: Situation) -> None:
+    hindrance = _hindrance(situation)
+    if hindrance is not None:
+        reason, message = hindrance
+        draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
+        return
+    if not situation.admitted:
+        draft.wait("WaitingForTurn", "waits for its turn")
+        return
+    draft.change(claimed_at=draft.now, pipeline_start_time=draft.record.pipeline_start_time or draft.now)
+    draft.change(attempt=max(draft.record.attempt, situation.observed.task.spec.attempt))  # type: ignore[union-attr]
+    draft.move(Phase.CLAIMED, "has its turn")
+    draft.tell("Claimed", "has its turn")
+    draft.again = True
+
+
+def _hindrance(situation: Situation) -> tuple[str, str] | None:
+    """Return reason and message of what keeps a queued task from being claimed, whatever the caps say."""
+    task = situation.observed.task
+    if task is None or task.spec is None:
+        return "InvalidSpec", f"the spec breaks the contract: {task.spec_error if task else 'no resource'}"
+    spec = task.spec
+    if spec.state is not DesiredState.RUNNING:
+        return "NotRunning", f"spec.state is {spec.state.value}"
+    found = _channel_hindrance(situation, spec)
+    if found is not None:
+        return found
+    if situation.earlier_cost_usd > 0 and spec.attempt == 1:
+        message = (
+            f"an earlier VideoTask of this name paid {situation.earlier_cost_usd:.2f} dollars; nothing is paid again "
+            "without a person's word: set spec.attempt to 2 to make it anew, or give this task another name"
+        )
+        return "EarlierFilm", message
+    channel = _channel_spec(situation)
+    return _content_hindrance(spec, channel, situation.rules) if channel else None
+
+
+def _channel_hindrance(situation: Situation, spec: VideoTaskSpec) -> tuple[str, str] | None:
+    name = spec.channel_ref.name
+    channel = situation.observed.channel
+    if channel is None:
+        return "ChannelNotFound", f"spec.channelRef.name: there is no Channel {name!r} in this namespace; create it"
+    if channel.spec is None:
+        return "ChannelInvalid", f"the Channel {name!r} breaks the contract: {channel.spec_error}"
+    return None
+
+
+def _content_hindrance(spec: VideoTaskSpec, channel: ChannelSpec, rules: Rules) -> tuple[str, str] | None:
+    quality = quality_of(spec, channel)
+    try:
+        estimate_by_step(spec, channel, rules.prices)
+    except KeyError as error:
+        return "NoPrice", f"spec.quality: the price table has no entry for {error}; choose another or add its price"
+    for scene in spec.storyboard.scenes if spec.storyboard else ():
+        seconds = estimated_narration_seconds(scene.narration, speed=channel.voice.speed_percent / 100)
+        try:
+            check_narration_fits(
+                scene=scene.name,
+                text=scene.narration,
+                narration_seconds=seconds,
+                clip_seconds=quality.clip_seconds,
+            )
+        except BadInputError as error:
+            return "NarrationTooLong", f"spec.storyboard.scenes[{scene.name}].narration: {error.message}"
+    return None
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
+    task = situation.observed.task
+    if run.stop_requested_at is not None:
+        # Asked to stop and then to go on: it ends first, then the step runs again from its ledger.
+        if end_run(draft, run, observed=situation.observed):
+            draft.again = True
+        return
+    watch_run(
+        draft,
+        run,
+        observed=situation.observed,
+        spec=task.spec if task else None,
+        channel=_channel_spec(situation),
+        rules=situation.rules,
+    )
+
+
+def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
+    record = draft.record
+    step = record.step
+    if step is None:
+        return
+    if record.next_attempt_at is not None and draft.now < record.next_attempt_at:
+        draft.look_again(record.next_attempt_at)
+        return
+    hindrance = _channel_hindrance(situation, spec)
+    channel = _channel_spec(situation)
+    if hindrance is not None or channel is None:
+        reason, message = hindrance or ("ChannelInvalid", "the Channel cannot be read")
+        draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
+        return
+    estimate = estimate_by_step(spec, channel, situation.rules.prices)[step]
+    finished = _finished_items(draft, step)
+    reservation = decide_reservation(
+        estimate=estimate,
+        finished_items=finished,
+        spec=spec,
+        channel=channel,
+        money=situation.money,
+        prices=situation.rules.prices,
+    )
+    refusal = reservation.refusal or _still_too_little(draft, step, reservation.usd)
+    if refusal is not None:
+        _exceed_budget(draft, step, refusal)
+        return
+    concurrency = wanted_concurrency(
+        channel, step, items=estimate.items, slots_in_use=situation.slots_in_use, rules=situation.rules
+    )
+    if concurrency == 0:
+        account = account_name(record.namespace, channel, step)
+        message = f"all slots of the provider account {account} are in use"
+        draft.wait("WaitingForSlot", message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
+        return
+    _open_run(draft, situation, spec, channel, _Terms(estimate, finished, reservation.usd, concurrency))
+
+
+class _Terms:
+    """What a run may have: items, dollars, slots."""
+
+    __slots__ = ("concurrency", "estimate", "finished", "reserved_usd")
+
+    def __init__(self, estimate: StepEstimate, finished: int, reserved_usd: Decimal, concurrency: int) -> None:
+        self.estimate = estimate
+        self.finished = finished
+        self.reserved_usd = reserved_usd
+        self.concurrency = concurrency
+
+
+def _open_run(draft: Draft, situation: Situation, spec: VideoTaskSpec, channel: ChannelSpec, terms: _Terms) -> None:
+    record = draft.record
+    step = record.step or Step.ASSET_GENERATION
+    number = record.last_run_number + 1
+    run = RunRecord(
+        run_id=situation.fresh_id,
+        task_uid=record.uid,
+        number=number,
+        step=step,
+        attempt=record.step_attempt,
+        job_name=job_name(task=record.name, step=step, number=number, uid=record.uid),
+        account=account_name(record.namespace, channel, step),
+        concurrency=terms.concurrency,
+        opened_at=draft.now,
+        done=terms.finished,
+        total=terms.estimate.items,
+        reserved_usd=terms.reserved_usd,
+        ledger_read=terms.reserved_usd == 0,
+    )
+    draft.put_run(run)
+    draft.change(last_run_number=number, next_attempt_at=None)
+    draft.move(TRAITS[step].working, f"run {number}: {terms.estimate.items} {TRAITS[step].item_name}s")
+    order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=situation.rules)
+    draft.actions.append(CreateRun(order=order))
+
+
+def _finished_items(draft: Draft, step: Step) -> int:
+    """Return the items an earlier run of this step reported done; never more than the truth, the ledger decides."""
+    return max((run.done for run in draft.runs.values() if run.step is step), default=0)
+
+
+def _still_too_little(draft: Draft, step: Step, offered_usd: Decimal) -> str | None:
+    """Return why a step that gave up for want of money stays so: it would be offered no more than it had left."""
+    last = next((run for run in reversed(draft.runs.values()) if run.step is step), None)
+    if last is None or last.failure_class is not FailureClass.OVER_BUDGET:
+        return None
+    left = last.reserved_usd - last.spent_usd
+    return last.failure_message if offered_usd <= left else None
+
+
+def _exceed_budget(draft: Draft, step: Step, refusal: str) -> None:
+    words = f"{step.value}: {refusal}"
+    if draft.record.phase is Phase.BUDGET_EXCEEDED:
+        draft.change(message=words)
+    else:
+        draft.change(resume_phase=draft.record.phase)
+        draft.move(Phase.BUDGET_EXCEEDED, words)
+        draft.warn("BudgetExceeded", words)
+    draft.look_again(draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
+
+
+# --- people -----------------------------------------------------------------------------------------------------
+
+
+def _needs_review(record: TaskRecord, spec: VideoTaskSpec) -> Gate | None:
+    for traits in STEPS:
+        gate = traits.gate_after
+        if traits.ready is record.phase and gate is not None and gate not in record.approved_gates:
+            return gate if gate is Gate.FINAL or gate in spec.gates else None
+    return None
+
+
+def _review(draft: Draft, spec: VideoTaskSpec) -> None:
+    approval = decision_on_show(draft.record, spec)
+    gate = draft.record.review_gate
+    if approval is None or gate is None:
+        return
+    if not is_approved(approval):
+        reason = f": {approval.reason}" if approval.reason else ""
+        draft.wait(
+            "Rejected", f"{approval.by} rejected {gate.value}{reason}; approve it, or cancel the task", warn=True
+        )
+        return
+    record = draft.record
+    waited = _seconds_between(record.review_required_at, draft.now)
+    draft.change(
+        approved_gates=record.approved_gates | {gate},
+        approved_by=approval.by,
+        review_gate=None,
+        review_required_at=record.review_required_at,
+        waited_seconds=record.waited_seconds + waited,
+        waiting_reason=None,
+    )
+    draft.tell("Approved", f"{approval.by} approved {gate.value}, round {record.review_round}")
+    if gate is Gate.FINAL:
+        draft.move(Phase.APPROVED, f"approved by {approval.by}")
+    else:
+        draft.change(message=f"{gate.value} approved by {approval.by}")
+    draft.again = True
+
+
+def _complete(draft: Draft) -> None:
+    _end_pipeline(draft)
+    draft.move(Phase.COMPLETED, f"approved by {draft.record.approved_by}; the film is done")
+    draft.tell("Completed", "the film is done")
+
+
+def _end_pipeline(draft: Draft) -> None:
+    if draft.record.pipeline_start_time is not None:
+        draft.change(pipeline_end_time=draft.now)
+
+
+def _seconds_between(start: datetime | None, end: datetime) -> int:
+    return int((end - start).total_seconds()) if start else 0
+
+
+def _channel_spec(situation: Situation) -> ChannelSpec | None:
+    channel = situation.observed.channel
+    return channel.spec if channel else None
+
+
+def warn_of_long_film(record: TaskRecord, *, now: datetime, long_film_minutes: int) -> TaskRecord | None:
+    """Return the record marked as warned when the film takes too long for the first time, else None."""
+    if record.long_film_warned or record.pipeline_start_time is None or record.phase in STOPPED:
+        return None
+    waiting = _seconds_between(record.review_required_at, now) if record.review_gate else 0
+    worked = _seconds_between(record.pipeline_start_time, now) - record.waited_seconds - waiting
+    return replace(record, long_film_warned=True) if worked > long_film_minutes * 60 else None

@@ -1,0 +1,137 @@
+"""How a run is ordered: its Job's name, its account, its share of slots, its deadline and its task.json."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+from videotask_contract.layout import task_folder
+from videotask_contract.resources import Account, ChannelSpec, VideoTaskSpec
+from videotask_contract.steps import TRAITS, Provider, Step
+from videotask_contract.task_file import ProviderSettings, TaskFile, TaskIdentity
+from videotask_operator.core.estimate import quality_of
+from videotask_operator.core.model import RunOrder, RunRecord, TaskRecord
+from videotask_operator.core.situation import Rules
+
+MAX_JOB_NAME = 63
+"""A Job's name becomes a label of its pods: RFC 1123, 63 characters."""
+_START_SECONDS = 180
+"""Added to a deadline for image pull and scheduling."""
+_CALL_RETRY_FACTOR = 2
+"""Short retries inside a call may double an item's time."""
+_STORYBOARD_SECONDS = 300
+
+
+def job_name(*, task: str, step: Step, number: int, uid: str) -> str:
+    """Return <task, cut>-<step>-<run>-<uid8>, at most 63 characters."""
+    tail = f"-{step.slug}-{number}-{uid[:8]}"
+    head = task.replace(".", "-")[: MAX_JOB_NAME - len(tail)].rstrip("-")
+    return f"{head}{tail}"
+
+
+def account_for(channel: ChannelSpec, provider: Provider) -> Account:
+    """Return the channel's account at this provider."""
+    match provider:
+        case Provider.GEMINI:
+            return channel.credentials.gemini
+        case Provider.KLING:
+            return channel.credentials.kling
+        case Provider.ELEVENLABS:
+            return channel.credentials.elevenlabs
+
+
+def account_name(namespace: str, channel: ChannelSpec, step: Step) -> str | None:
+    """Return the name under which runs share an account's slots: namespace/secret/key; None for unpaid steps."""
+    provider = TRAITS[step].provider
+    if provider is None:
+        return None
+    secret = account_for(channel, provider).secret_ref
+    return f"{namespace}/{secret.name}/{secret.key}"
+
+
+def wanted_concurrency(channel: ChannelSpec, step: Step, *, items: int, slots_in_use: int, rules: Rules) -> int:
+    """Return how many items of a run may be under way at once; 0 means that no slot of the account is free."""
+    traits = TRAITS[step]
+    wanted = min(rules.step_concurrency.get(step, traits.default_concurrency), max(items, 1))
+    if traits.provider is None:
+        return wanted
+    limit = account_for(channel, traits.provider).concurrency
+    return wanted if limit is None else max(0, min(wanted, limit - slots_in_use))
+
+
+def deadline_seconds(step: Step, *, items: int, concurrency: int, writes_storyboard: bool) -> int:
+    """Return activeDeadlineSeconds: items times limit through concurrency, with room for start and short retries."""
+    traits = TRAITS[step]
+    rounds = 1 if traits.atomic else math.ceil(items / concurrency)
+    work = rounds * traits.item_timeout_seconds * _CALL_RETRY_FACTOR
+    return _START_SECONDS + work + (_STORYBOARD_SECONDS if writes_storyboard else 0)
+
+
+def build_order(
+    *, run: RunRecord, record: TaskRecord, spec: VideoTaskSpec, channel: ChannelSpec, rules: Rules
+) -> RunOrder:
+    """Return the order of an open run; the same run gives the same Job."""
+    traits = TRAITS[run.step]
+    secret = account_for(channel, traits.provider).secret_ref if traits.provider else None
+    return RunOrder(
+        key=record.key,
+        task_uid=record.uid,
+        channel=record.channel,
+        run_id=run.run_id,
+        step=run.step,
+        job_name=run.job_name,
+        claim_name=channel.volume.claim_name,
+        folder=task_folder(name=record.name, uid=record.uid),
+        provider=traits.provider,
+        secret_name=secret.name if secret else None,
+        secret_key=secret.key if secret else None,
+        task_file=_task_file(run=run, record=record, spec=spec, channel=channel, rules=rules),
+        deadline_seconds=deadline_seconds(
+            run.step,
+            items=run.total,
+            concurrency=run.concurrency,
+            writes_storyboard=run.step is Step.ASSET_GENERATION and spec.storyboard is None,
+        ),
+        grace_seconds=rules.paid_step_grace_seconds if traits.provider else rules.free_step_grace_seconds,
+    )
+
+
+def _task_file(
+    *, run: RunRecord, record: TaskRecord, spec: VideoTaskSpec, channel: ChannelSpec, rules: Rules
+) -> TaskFile:
+    traits = TRAITS[run.step]
+    first = run.step is Step.ASSET_GENERATION
+    return TaskFile(
+        step=run.step,
+        run_id=run.run_id,
+        run_number=run.number,
+        attempt=run.attempt,
+        correlation_id=record.correlation_id,
+        task=TaskIdentity(
+            uid=record.uid, namespace=record.namespace, name=record.name, channel=record.channel, title=spec.title
+        ),
+        report_url=rules.report_url,
+        concurrency=run.concurrency,
+        item_timeout_seconds=traits.item_timeout_seconds,
+        reservation_usd=run.reserved_usd.quantize(Decimal("0.00000001")),
+        provider=_provider_settings(traits.provider, rules) if traits.provider else None,
+        prices=rules.prices,
+        quality=quality_of(spec, channel),
+        voice=channel.voice,
+        look=channel.look,
+        # Later steps read storyboard.json, so that what was paid for is what is filmed.
+        storyboard=spec.storyboard if first else None,
+        storyboard_sha256=None if first else record.storyboard_sha256,
+        topic=spec.topic if first else None,
+        direction=spec.direction if first else None,
+        scene_count=spec.scene_count,
+        asset_count=spec.asset_count,
+    )
+
+
+def _provider_settings(provider: Provider, rules: Rules) -> ProviderSettings:
+    return ProviderSettings(
+        provider=provider,
+        base_url=rules.base_urls[provider],
+        poll_interval_seconds=rules.poll_interval_seconds,
+    )

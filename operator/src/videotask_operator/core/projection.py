@@ -1,0 +1,174 @@
+"""The record as kubectl shows it: phase, progress, cost, conditions; rebuilt from the record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from videotask_contract.phases import ERRORS, TERMINAL, Phase
+from videotask_contract.resources import (
+    Condition,
+    HistoryEntry,
+    Review,
+    StepStatus,
+    VideoTaskStatus,
+    to_json,
+)
+from videotask_contract.steps import STEPS, Step
+from videotask_operator.core.approval import approve_command
+from videotask_operator.core.model import RunOutcome, RunRecord, TaskRecord, Transition
+
+HISTORY_LENGTH = 40
+_WAITS_FOR_INPUT = frozenset(
+    {"InvalidSpec", "ChannelNotFound", "ChannelInvalid", "NoPrice", "NarrationTooLong", "EarlierFilm"},
+)
+
+
+def project_status(
+    record: TaskRecord,
+    *,
+    runs: Sequence[RunRecord],
+    history: Sequence[Transition],
+    step_costs: Mapping[Step, str],
+    previous: Mapping[str, Any],
+    generation: int,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the whole status as JSON; `previous` only keeps the conditions' transition times."""
+    steps = tuple(_step_status(step.step, runs, step_costs) for step in STEPS)
+    current = _current_run(record, runs)
+    status = VideoTaskStatus(
+        observed_generation=generation,
+        phase=record.phase.resource,
+        step=current.step.value if current else None,
+        progress=f"{current.done}/{current.total}" if current else None,
+        cost_usd=f"{record.pipeline_cost_usd:.4f}",
+        estimated_cost_usd=f"{record.estimated_cost_usd:.4f}" if record.estimated_cost_usd is not None else None,
+        message=record.message[:500],
+        attempt=record.step_attempt,
+        run=record.last_run_number or None,
+        correlation_id=record.correlation_id,
+        next_attempt_at=record.next_attempt_at,
+        claimed_at=record.claimed_at,
+        started_at=record.pipeline_start_time,
+        completed_at=record.pipeline_end_time,
+        duration_seconds=_duration_seconds(record),
+        approved_by=record.approved_by,
+        review=_review(record),
+        film=record.film,
+        steps=steps,
+        history=tuple(
+            HistoryEntry(phase=line.after.resource, at=line.at, message=line.message[:300])
+            for line in history[-HISTORY_LENGTH:]
+        ),
+        conditions=_conditions(record, previous, generation, now),
+    )
+    return to_json(status)
+
+
+def _current_run(record: TaskRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
+    return runs[-1] if runs and record.phase is not Phase.QUEUED else None
+
+
+def _step_status(step: Step, runs: Sequence[RunRecord], costs: Mapping[Step, str]) -> StepStatus:
+    mine = [run for run in runs if run.step is step]
+    cost = costs.get(step, "0.0000")
+    if not mine:
+        return StepStatus(name=step.value, state="Pending", cost_usd=cost)
+    last = mine[-1]
+    return StepStatus(
+        name=step.value,
+        state=_state(last),
+        done=last.done,
+        total=last.total,
+        kept=last.kept,
+        cost_usd=cost,
+        started_at=mine[0].opened_at,
+        completed_at=last.closed_at,
+    )
+
+
+def _state(run: RunRecord) -> Literal["Pending", "Running", "Done", "Failed"]:
+    if run.is_open:
+        return "Running"
+    return "Done" if run.outcome is RunOutcome.DONE else "Failed"
+
+
+def _duration_seconds(record: TaskRecord) -> int | None:
+    if record.pipeline_start_time is None or record.pipeline_end_time is None:
+        return None
+    whole = (record.pipeline_end_time - record.pipeline_start_time).total_seconds()
+    return max(0, int(whole) - record.waited_seconds)
+
+
+def _review(record: TaskRecord) -> Review | None:
+    if record.review_gate is None or record.review_required_at is None:
+        return None
+    return Review(
+        gate=record.review_gate,
+        round=record.review_round,
+        requested_at=record.review_required_at,
+        command=approve_command(record, record.review_gate, record.review_round),
+    )
+
+
+def _conditions(
+    record: TaskRecord, previous: Mapping[str, Any], generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    reason = record.waiting_reason or ""
+    facts: list[tuple[str, bool, str]] = [
+        ("Accepted", reason not in _WAITS_FOR_INPUT, reason if reason in _WAITS_FOR_INPUT else "Valid"),
+        ("PodStarting", reason != "PodCannotStart", reason if reason == "PodCannotStart" else "NothingHoldsItUp"),
+        ("RetryScheduled", reason == "RetryScheduled", reason if reason == "RetryScheduled" else "NoRetry"),
+        ("AwaitingApproval", record.review_gate is not None, "OnShow" if record.review_gate else "NothingOnShow"),
+        ("NeedsAttention", _needs_attention(record), _attention_reason(record)),
+        ("Finished", record.phase in TERMINAL, record.phase.resource if record.phase in TERMINAL else "UnderWay"),
+    ]
+    before = {entry.get("type"): entry for entry in previous.get("conditions", ())}
+    return tuple(
+        _condition(
+            kind, holds=holds, reason=why, record=record, before=before.get(kind), generation=generation, now=now
+        )
+        for kind, holds, why in facts
+    )
+
+
+def _needs_attention(record: TaskRecord) -> bool:
+    return (
+        record.phase in ERRORS | {Phase.BUDGET_EXCEEDED, Phase.FAILED}
+        or record.waiting_reason in _WAITS_FOR_INPUT | {"PodCannotStart"}
+        or record.review_gate is not None
+    )
+
+
+def _attention_reason(record: TaskRecord) -> str:
+    if not _needs_attention(record):
+        return "Nothing"
+    if record.waiting_reason:
+        return record.waiting_reason
+    return record.phase.resource
+
+
+def _condition(
+    kind: str,
+    *,
+    holds: bool,
+    reason: str,
+    record: TaskRecord,
+    before: Mapping[str, Any] | None,
+    generation: int,
+    now: datetime,
+) -> Condition:
+    status: Literal["True", "False"] = "True" if holds else "False"
+    # Only the condition that tells something carries the message.
+    telling = holds is (kind not in {"Accepted", "PodStarting"})
+    unchanged = before is not None and before.get("status") == status
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=record.message[:500] if telling else "",
+        last_transition_time=before["lastTransitionTime"] if before is not None and unchanged else now,
+        observed_generation=generation,
+    )

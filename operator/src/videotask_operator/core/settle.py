@@ -1,0 +1,164 @@
+"""How a run is closed: by its report, by its pod's exit, or by its loss; and what that makes of the task."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from videotask_contract.errors import FailureClass
+from videotask_contract.layout import FILM, task_folder
+from videotask_contract.phases import Phase
+from videotask_contract.report import Film, FinalReport
+from videotask_contract.resources import FilmStatus
+from videotask_contract.steps import TRAITS, Gate, Step, next_step
+from videotask_operator.core.draft import Draft
+from videotask_operator.core.model import DeleteRun, RunOutcome, RunRecord, TaskRecord
+from videotask_operator.core.retry import RetryRules, Verdict, decide_retry
+
+
+def settle_report(draft: Draft, run: RunRecord, report: FinalReport, *, rules: RetryRules) -> None:
+    """Close the run with its own report; a closed run is left as it is."""
+    if not run.is_open:
+        return
+    draft.reports.append(report)
+    _mark_ledger_read(draft, run, report)
+    closed = replace(
+        run,
+        closed_at=draft.now,
+        done=report.done,
+        total=report.total,
+        kept=report.kept,
+        kept_usd=report.kept_usd,
+        spent_usd=report.spent_usd,
+        ledger_read=not report.cut,
+        retry_after_seconds=report.failure.retry_after_seconds if report.failure else None,
+    )
+    _count_items(draft, run.step, report)
+    if report.kept and report.kept_usd:
+        draft.tell("ItemsKept", _kept_message(run.step, report))
+    if report.outcome == "done" and report.done == report.total and report.failure is None:
+        _finish(draft, closed, report)
+        return
+    failure_class = report.failure.failure_class if report.failure else FailureClass.TRANSIENT
+    message = report.failure.message if report.failure else f"only {report.done} of {report.total} items are done"
+    closed = replace(closed, failure_item=report.failure.item if report.failure else None)
+    fail_run(draft, closed, failure_class=failure_class, message=message, rules=rules)
+
+
+def lose_run(draft: Draft, run: RunRecord, *, message: str, rules: RetryRules) -> None:
+    """Close a run whose Job is gone, or ended, with neither report nor exit code."""
+    closed = replace(run, closed_at=draft.now, outcome=RunOutcome.LOST)
+    fail_run(draft, closed, failure_class=FailureClass.LOST, message=message, rules=rules)
+
+
+def stop_run(draft: Draft, run: RunRecord) -> None:
+    """Close a run that a person's suspend, cancel or delete ended; its pod is proved gone."""
+    draft.put_run(replace(run, closed_at=draft.now, outcome=RunOutcome.STOPPED))
+
+
+def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, message: str, rules: RetryRules) -> None:
+    """Close the run as failed and decide by its class what follows."""
+    stopped = run.stop_requested_at is not None and failure_class is FailureClass.INTERRUPTED
+    outcome = RunOutcome.STOPPED if stopped else run.outcome or RunOutcome.FAILED
+    closed = replace(
+        run,
+        closed_at=run.closed_at or draft.now,
+        outcome=outcome,
+        failure_class=failure_class,
+        failure_message=message[:1000],
+    )
+    draft.put_run(closed)
+    if stopped:
+        return
+    record = draft.record
+    retry = decide_retry(
+        failure_class=failure_class,
+        attempt=record.step_attempt,
+        lost_runs=record.lost_runs,
+        retry_after_seconds=closed.retry_after_seconds,
+        now=draft.now,
+        rules=rules,
+    )
+    words = f"{run.step.value}: {message}"
+    match retry.verdict:
+        case Verdict.AGAIN_NOW:
+            # An evicted pod's Job makes another pod, which would only be told to stop.
+            draft.actions.append(DeleteRun(job_name=run.job_name))
+            draft.change(lost_runs=record.lost_runs + 1, waiting_reason=None, message=f"{words}; run again at once")
+            draft.warn("RunLost", f"run {run.number} of {words}; run again at once, no attempt consumed")
+            draft.again = True
+        case Verdict.LATER:
+            _wait_for_retry(draft, words, retry.at, rules)
+        case Verdict.OVER_BUDGET:
+            draft.change(resume_phase=TRAITS[run.step].working)
+            draft.move(Phase.BUDGET_EXCEEDED, words)
+            draft.warn("BudgetExceeded", words)
+        case Verdict.ERROR:
+            draft.move(TRAITS[run.step].failed, words)
+            draft.change(error=words)
+            draft.warn("StepFailed", f"{words}; mend it, then raise spec.attempt to go on where it stopped")
+
+
+def _wait_for_retry(draft: Draft, words: str, at: datetime | None, rules: RetryRules) -> None:
+    attempt = draft.record.step_attempt + 1
+    draft.change(step_attempt=attempt, lost_runs=0, next_attempt_at=at)
+    when = f"{at:%H:%M:%S} UTC" if at else "once it can"
+    draft.wait("RetryScheduled", f"attempt {attempt} of {rules.max_attempts} at {when}: {words}", until=at, warn=True)
+
+
+def _mark_ledger_read(draft: Draft, run: RunRecord, report: FinalReport) -> None:
+    """One step has one ledger: a report that tells all of it speaks for the killed runs before it too."""
+    if report.cut:
+        return
+    for earlier in tuple(draft.runs.values()):
+        if earlier.step is run.step and not earlier.ledger_read and earlier.run_id != run.run_id:
+            lines = [line.amount_usd for line in report.spend if line.run_id == earlier.run_id]
+            draft.put_run(replace(earlier, ledger_read=True, spent_usd=sum(lines, Decimal(0))))
+
+
+def _finish(draft: Draft, run: RunRecord, report: FinalReport) -> None:
+    draft.put_run(replace(run, outcome=RunOutcome.DONE, exit_code=0))
+    traits = TRAITS[run.step]
+    record = draft.record
+    draft.change(
+        step=next_step(run.step),
+        step_attempt=1,
+        lost_runs=0,
+        next_attempt_at=None,
+        error=None,
+        storyboard_sha256=report.storyboard_sha256 or record.storyboard_sha256,
+        film=_film(record, report.film) if report.film else record.film,
+    )
+    draft.move(traits.ready, f"{report.done} of {report.total} {traits.item_name}s are there")
+    if run.step is Step.VIDEO_ASSEMBLY:
+        show_for_review(draft, Gate.FINAL)
+    draft.again = True
+
+
+def _count_items(draft: Draft, step: Step, report: FinalReport) -> None:
+    traits = TRAITS[step]
+    if traits.metadata_done and traits.metadata_total:
+        counts = {traits.metadata_done: report.done, traits.metadata_total: report.total}
+        draft.change(step_completion_metadata={**draft.record.step_completion_metadata, **counts})
+
+
+def show_for_review(draft: Draft, gate: Gate) -> None:
+    """Put a gate on show, in a round of its own; decisions of earlier rounds no longer count."""
+    draft.change(review_gate=gate, review_round=draft.record.review_round + 1, review_required_at=draft.now)
+    draft.wait("AwaitingApproval", f"a person decides: {gate.value} (round {draft.record.review_round})")
+    draft.tell("AwaitingApproval", f"{gate.value} is ready for review, round {draft.record.review_round}")
+
+
+def _film(record: TaskRecord, film: Film) -> FilmStatus:
+    return FilmStatus(
+        path=f"{task_folder(name=record.name, uid=record.uid)}/{film.path or FILM}",
+        duration_seconds=f"{film.duration_seconds:.3f}",
+        size_bytes=film.size_bytes,
+        sha256=film.sha256,
+    )
+
+
+def _kept_message(step: Step, report: FinalReport) -> str:
+    plural = "" if report.kept == 1 else "s"
+    return f"{report.kept} {TRAITS[step].item_name}{plural} kept, {report.kept_usd:.2f} dollars not paid again"

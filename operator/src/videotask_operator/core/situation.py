@@ -1,0 +1,48 @@
+"""Everything one decision may look at; `decide` sees nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from videotask_contract.prices import PriceTable
+from videotask_contract.steps import Provider, Step
+from videotask_operator.core.model import Money, Observation, RunRecord, TaskRecord
+from videotask_operator.core.retry import RetryRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings that decisions depend on."""
+
+    retry: RetryRules = field(default_factory=RetryRules)
+    prices: PriceTable = field(default_factory=PriceTable)
+    base_urls: dict[Provider, str] = field(default_factory=dict)
+    report_url: str = ""
+    poll_interval_seconds: float = 5.0
+    step_concurrency: dict[Step, int] = field(default_factory=dict)
+    never_starting_seconds: int = 20
+    long_film_minutes: int = 120
+    paid_step_grace_seconds: int = 120
+    free_step_grace_seconds: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """One task, its record and its surroundings at one moment."""
+
+    observed: Observation
+    record: TaskRecord | None
+    runs: tuple[RunRecord, ...]
+    money: Money
+    slots_in_use: int
+    """Concurrency that other open runs hold on the provider account of the task's current step."""
+    earlier_cost_usd: Decimal
+    """What an earlier resource of the same name had paid; 0 when there was none."""
+    admitted: bool
+    """True when admission gave this queued task its turn."""
+    now: datetime
+    fresh_id: str
+    """Never used before; becomes a run's or a correlation id."""
+    rules: Rules

@@ -1,0 +1,158 @@
+"""What an open run's Job and pods mean: wait, create again, believe the exit, or call it lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from videotask_contract.errors import FailureClass, failure_class_of_exit
+from videotask_contract.report import FinalReport
+from videotask_contract.resources import ChannelSpec, VideoTaskSpec
+from videotask_operator.core.draft import Draft
+from videotask_operator.core.model import CreateRun, DeleteRun, JobSeen, Observation, PodSeen, RunRecord
+from videotask_operator.core.order import build_order
+from videotask_operator.core.settle import fail_run, lose_run, settle_report, stop_run
+from videotask_operator.core.situation import Rules
+
+
+def watch_run(
+    draft: Draft,
+    run: RunRecord,
+    *,
+    observed: Observation,
+    spec: VideoTaskSpec | None,
+    channel: ChannelSpec | None,
+    rules: Rules,
+) -> None:
+    """Look at an open run that nobody asked to stop."""
+    job = _job_of(run, observed)
+    pods = _pods_of(run, observed)
+    if job is None and run.job_created_at is None:
+        if spec is not None and channel is not None:
+            order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=rules)
+            draft.actions.append(CreateRun(order=order))
+        return
+    if job is not None and run.job_created_at is None:
+        run = replace(run, job_created_at=job.created_at)
+        draft.put_run(run)
+    if _believe_exit(draft, run, job, pods, rules):
+        return
+    if _is_over(job) and not any(not pod.finished for pod in pods):
+        _close_silent(draft, run, job, rules)
+        return
+    _tell_what_holds_it_up(draft, job, pods, rules)
+
+
+def end_run(draft: Draft, run: RunRecord, *, observed: Observation) -> bool:
+    """Stop a run and tell whether it is proved over; deletes its Job, then waits until no pod of it is left."""
+    job = _job_of(run, observed)
+    living = [pod for pod in _pods_of(run, observed) if not pod.finished]
+    if run.stop_requested_at is None:
+        run = replace(run, stop_requested_at=draft.now)
+        draft.put_run(run)
+        draft.actions.append(DeleteRun(job_name=run.job_name))
+        # A Job that was never seen may still be on its way: one more look before it counts as absent.
+        draft.look_again(draft.now + timedelta(seconds=2))
+        return False
+    if job is not None and not job.deleting:
+        draft.actions.append(DeleteRun(job_name=run.job_name))
+        draft.look_again(draft.now + timedelta(seconds=5))
+        return False
+    if living or job is not None:
+        draft.look_again(draft.now + timedelta(seconds=5))
+        return False
+    stop_run(draft, run)
+    return True
+
+
+def _job_of(run: RunRecord, observed: Observation) -> JobSeen | None:
+    return next((job for job in observed.jobs if job.run_id == run.run_id), None)
+
+
+def _pods_of(run: RunRecord, observed: Observation) -> list[PodSeen]:
+    pods = [pod for pod in observed.pods if pod.run_id == run.run_id and pod.job_name == run.job_name]
+    return sorted(pods, key=lambda pod: pod.created_at)
+
+
+def _is_over(job: JobSeen | None) -> bool:
+    return job is None or not job.active
+
+
+def _believe_exit(draft: Draft, run: RunRecord, job: JobSeen | None, pods: list[PodSeen], rules: Rules) -> bool:
+    """Close the run by a pod that ended and left word: a report as termination message, or an exit code of failure."""
+    ended = [pod for pod in pods if pod.finished and not (pod.disrupted and job is not None and job.active)]
+    for pod in reversed(ended):
+        report = _parse_report(pod.termination_message, run)
+        if report is not None:
+            settle_report(draft, replace(run, exit_code=pod.exit_code), report, rules=rules.retry)
+            return True
+    if not ended or any(not pod.finished for pod in pods):
+        return False
+    code = ended[-1].exit_code
+    if code in {None, 0}:  # exit 0 without a report proves nothing
+        return False
+    failure_class = failure_class_of_exit(code or 0)
+    if _ran_out_of_time(job):
+        failure_class = FailureClass.TRANSIENT
+    message = f"the pod ended with exit code {code} and left no report"
+    fail_run(draft, replace(run, exit_code=code), failure_class=failure_class, message=message, rules=rules.retry)
+    return True
+
+
+def _parse_report(message: str | None, run: RunRecord) -> FinalReport | None:
+    if not message:
+        return None
+    try:
+        report = FinalReport.model_validate_json(message)
+    except ValidationError:
+        return None
+    return report if report.run_id == run.run_id and report.step == run.step.value else None
+
+
+def _ran_out_of_time(job: JobSeen | None) -> bool:
+    return job is not None and job.failed_reason == "DeadlineExceeded"
+
+
+def _close_silent(draft: Draft, run: RunRecord, job: JobSeen | None, rules: Rules) -> None:
+    if _ran_out_of_time(job):
+        message = "it ran over its deadline and left no report"
+        fail_run(draft, run, failure_class=FailureClass.TRANSIENT, message=message, rules=rules.retry)
+        return
+    seen = "its Job is gone" if job is None else "its Job ended"
+    lose_run(draft, run, message=f"{seen} with neither report nor exit code", rules=rules.retry)
+
+
+def _tell_what_holds_it_up(draft: Draft, job: JobSeen | None, pods: list[PodSeen], rules: Rules) -> None:
+    waiting = [pod for pod in pods if not pod.finished and not pod.running]
+    running = any(pod.running for pod in pods)
+    patience = timedelta(seconds=rules.never_starting_seconds)
+    since = waiting[-1].created_at if waiting else job.created_at if job and not pods else None
+    if running or since is None:
+        if draft.record.waiting_reason == "PodCannotStart":
+            draft.change(waiting_reason=None, message="the pod has started")
+        return
+    if draft.now - since < patience:
+        draft.look_again(since + patience)
+        return
+    pod = waiting[-1] if waiting else None
+    reason = (pod.waiting_reason if pod else None) or "NotStarted"
+    detail = (pod.waiting_message if pod else None) or "no pod was made for its Job: look at the Job's events"
+    draft.wait(
+        "PodCannotStart",
+        f"{reason}: {detail}; {_ADVICE.get(reason, 'kubectl describe pod tells more')}. No attempt is consumed.",
+        until=draft.now + timedelta(seconds=60),
+        warn=True,
+    )
+
+
+_ADVICE = {
+    "CreateContainerConfigError": "create the Secret key it names, or correct the Channel's spec.credentials",
+    "ErrImagePull": "make the image available to the node, or correct the chart's images value",
+    "ImagePullBackOff": "make the image available to the node, or correct the chart's images value",
+    "ErrImageNeverPull": "load the image onto the node, or change the chart's image pull policy",
+    "InvalidImageName": "correct the chart's images value",
+    "Unschedulable": "free or add node resources, or create the PersistentVolumeClaim the Channel names",
+    "NotStarted": "check that the Channel's volume can be mounted",
+}

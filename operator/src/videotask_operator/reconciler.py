@@ -1,0 +1,492 @@
+"""The only loop: observe, decide, record, act, project; level-based, so that doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import structlog
+
+from videotask_contract.phases import STOPPED, TERMINAL, Phase
+from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
+from videotask_contract.steps import Step
+from videotask_operator.core.admission import decide_admission
+from videotask_operator.core.decide import decide, is_admissible, warn_of_long_film
+from videotask_operator.core.model import (
+    ActiveTask,
+    CreateRun,
+    DeleteRun,
+    EventDraft,
+    EventType,
+    Money,
+    Observation,
+    Plan,
+    TaskKey,
+    TaskRecord,
+)
+from videotask_operator.core.order import account_name
+from videotask_operator.core.ports import ClusterPort, ForeignJobError, NotLeaderError, StorePort, Transaction
+from videotask_operator.core.projection import HISTORY_LENGTH, project_status
+from videotask_operator.core.retry import RetryRules
+from videotask_operator.core.situation import Rules, Situation
+from videotask_operator.settings import Settings
+
+log = structlog.get_logger()
+
+_WORKERS = 8
+_ERROR_PAUSE_SECONDS = (0.5, 1, 2, 5, 10)
+_MAX_TURNS = 20
+"""Decisions in a row for one task before others get their turn."""
+_MAX_SLEEP_SECONDS = 3600.0
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return the part of the settings that decisions depend on."""
+    return Rules(
+        retry=RetryRules(
+            minutes=settings.retry_minutes,
+            rate_limit_minutes=settings.rate_limit_wait_minutes,
+            network_minutes=settings.network_wait_minutes,
+            max_lost_runs=settings.max_lost_runs,
+        ),
+        prices=settings.prices,
+        base_urls=settings.base_urls(),
+        report_url=settings.report_url,
+        poll_interval_seconds=settings.poll_interval_seconds,
+        step_concurrency=settings.step_concurrency,
+        never_starting_seconds=settings.never_starting_seconds,
+        long_film_minutes=settings.long_film_minutes,
+        paid_step_grace_seconds=settings.paid_step_grace_seconds,
+        free_step_grace_seconds=settings.free_step_grace_seconds,
+    )
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A key's place in the queue: at most one worker turns a key at a time."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    errors: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+class Reconciler:
+    """Turns keys into work. All of its methods belong to one asyncio loop."""
+
+    def __init__(
+        self,
+        *,
+        cluster: ClusterPort,
+        store: StorePort,
+        settings: Settings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.cluster = cluster
+        self.store = store
+        self.settings = settings
+        self.rules = rules_of(settings)
+        self.clock = clock
+        self.turned_at = clock()
+        """When the loop last turned: the liveness probe's witness."""
+        self._queue: asyncio.Queue[TaskKey] = asyncio.Queue()
+        self._queued: set[TaskKey] = set()
+        self._seats: dict[TaskKey, _Seat] = {}
+        self._admissible: dict[str, TaskKey] = {}
+        self._admitted: set[str] = set()
+        self._admission_wanted = asyncio.Event()
+        self._pending: dict[TaskKey, list[Plan]] = {}
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; what is under way is finished, nothing new is begun."""
+        self.cluster.on_change(self.wake)
+        workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+        rounds = [asyncio.create_task(self._admit_forever()), asyncio.create_task(self._look_at_all_forever())]
+        try:
+            await stop.wait()
+        finally:
+            for task in (*workers, *rounds):
+                task.cancel()
+            await asyncio.gather(*workers, *rounds, return_exceptions=True)
+            for seat in self._seats.values():
+                if seat.timer is not None:
+                    seat.timer.cancel()
+
+    def wake(self, key: TaskKey) -> None:
+        """Ask for a look at this task; asking again before it happens is one look."""
+        if key not in self._queued:
+            self._queued.add(key)
+            self._queue.put_nowait(key)
+
+    def show_later(self, key: TaskKey, plan: Plan) -> None:
+        """Keep what a committed report led to, until the look that follows it shows and does it."""
+        self._pending.setdefault(key, []).append(plan)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            self._queued.discard(key)
+            await self._turn(key)
+
+    async def _turn(self, key: TaskKey) -> None:
+        seat = self._seats.setdefault(key, _Seat())
+        try:
+            await self.reconcile(key)
+            seat.errors = 0
+        except NotLeaderError:
+            self._wake_later(key, 2.0)
+        except Exception:
+            pause = _ERROR_PAUSE_SECONDS[min(seat.errors, len(_ERROR_PAUSE_SECONDS) - 1)]
+            seat.errors += 1
+            log.exception("reconcile_failed", task=str(key), retry_after_seconds=pause)
+            self._wake_later(key, pause)
+        self.turned_at = self.clock()
+
+    def _wake_later(self, key: TaskKey, seconds: float) -> None:
+        seat = self._seats.setdefault(key, _Seat())
+        if seat.timer is not None:
+            seat.timer.cancel()
+        seat.timer = asyncio.get_running_loop().call_later(min(seconds, _MAX_SLEEP_SECONDS), self.wake, key)
+
+    async def _look_at_all_forever(self) -> None:
+        while True:
+            with contextlib.suppress(NotLeaderError):
+                await self._look_at_all()
+            self.turned_at = self.clock()
+            await asyncio.sleep(self.settings.resync_seconds)
+
+    async def _look_at_all(self) -> None:
+        if not self.cluster.is_synced:
+            return
+        for key in self.cluster.task_keys():
+            self.wake(key)
+        try:
+            async with self.store.transaction() as transaction:
+                unfinished = await transaction.load_unfinished_uids()
+        except NotLeaderError:
+            raise
+        except Exception:
+            log.exception("unfinished_tasks_not_loaded")
+            return
+        for _, key in unfinished:
+            self.wake(key)
+
+    # --- one task -------------------------------------------------------------------------------------------
+
+    async def reconcile(self, key: TaskKey) -> None:
+        """Bring one task as far as it goes now."""
+        if not self.cluster.is_synced:
+            self._wake_later(key, 0.5)
+            return
+        seat = self._seats.setdefault(key, _Seat())
+        async with seat.lock:
+            await self._retire_others(key)
+            shown = await self._take_up_reports(key)
+            for _ in range(_MAX_TURNS):
+                plan, show = await self._decide_and_record(key)
+                if plan is None:
+                    break
+                # Showing a phase may lag behind the next Job, but phases are shown in their order.
+                shown = asyncio.create_task(_in_order(shown, show))
+                await self._act(key, plan)
+                if not plan.again:
+                    self._schedule(key, plan)
+                    break
+            else:
+                self.wake(key)
+            if shown is not None:
+                await shown
+
+    async def _take_up_reports(self, key: TaskKey) -> asyncio.Task[None] | None:
+        """Show the phase that a report led to, before the next decision moves on from it."""
+        plans = self._pending.pop(key, [])
+        shown: asyncio.Task[None] | None = None
+        for plan in plans:
+            observed = self.cluster.observe(key)
+            async with self.store.transaction() as transaction:
+                show = await self._showing(transaction, key, observed, plan, self.clock())
+            shown = asyncio.create_task(_in_order(shown, show))
+            await self._act(key, plan)
+        if plans:
+            self._admission_wanted.set()
+        return shown
+
+    def _schedule(self, key: TaskKey, plan: Plan) -> None:
+        if plan.look_again_at is not None:
+            self._wake_later(key, max(0.05, (plan.look_again_at - self.clock()).total_seconds()))
+
+    async def _decide_and_record(self, key: TaskKey) -> tuple[Plan | None, Callable[[], Awaitable[None]]]:
+        observed = self.cluster.observe(key)
+        now = self.clock()
+        async with self.store.transaction() as transaction:
+            situation = await self._situation(transaction, key, observed, now)
+            if situation is None:
+                return None, _nothing
+            plan = decide(situation)
+            if plan is None:
+                return None, _nothing
+            plan = self._with_long_film_warning(plan, now)
+            if plan.record != situation.record or plan.runs:
+                await record_plan(transaction, plan, time_zone=_time_zone(observed))
+            show = await self._showing(transaction, key, observed, plan, now)
+        self._note_admission(situation, plan)
+        return plan, show
+
+    async def _situation(
+        self, transaction: Transaction, key: TaskKey, observed: Observation, now: datetime
+    ) -> Situation | None:
+        task = observed.task
+        record = await transaction.load_task(task.uid) if task else await transaction.load_task_by_key(key)
+        if record is None and task is None:
+            return None
+        earlier = Decimal(0)
+        if record is None or record.phase is Phase.QUEUED:
+            earlier = await self._earlier_cost(transaction, key, task.uid if task else "")
+        runs = await transaction.load_runs(record.uid) if record else ()
+        return Situation(
+            observed=observed,
+            record=record,
+            runs=runs,
+            money=await self._money(transaction, record, observed, now),
+            slots_in_use=await self._slots_in_use(transaction, record, observed),
+            earlier_cost_usd=earlier,
+            admitted=record is not None and record.uid in self._admitted,
+            now=now,
+            fresh_id=uuid.uuid4().hex,
+            rules=self.rules,
+        )
+
+    async def _earlier_cost(self, transaction: Transaction, key: TaskKey, uid: str) -> Decimal:
+        earlier = await transaction.load_earlier_task(key, uid=uid)
+        return earlier.pipeline_cost_usd if earlier else Decimal(0)
+
+    async def _money(
+        self, transaction: Transaction, record: TaskRecord | None, observed: Observation, now: datetime
+    ) -> Money:
+        if record is None or not _may_open_run(record):
+            return Money()
+        return await transaction.load_money(record, now=now, time_zone=_time_zone(observed))
+
+    async def _slots_in_use(self, transaction: Transaction, record: TaskRecord | None, observed: Observation) -> int:
+        channel = observed.channel.spec if observed.channel else None
+        if record is None or channel is None or record.step is None or not _may_open_run(record):
+            return 0
+        account = account_name(record.namespace, channel, record.step)
+        return await transaction.load_slots_in_use(account) if account else 0
+
+    async def _retire_others(self, key: TaskKey) -> None:
+        """End the record of an earlier resource of this name, whose uid is no longer the one on show."""
+        observed = self.cluster.observe(key)
+        if observed.task is None:
+            return
+        async with self.store.transaction() as transaction:
+            earlier = await transaction.load_earlier_task(key, uid=observed.task.uid)
+            if earlier is None or earlier.resource_gone:
+                return
+            situation = Situation(
+                observed=replace(observed, task=None),
+                record=earlier,
+                runs=await transaction.load_runs(earlier.uid),
+                money=Money(),
+                slots_in_use=0,
+                earlier_cost_usd=Decimal(0),
+                admitted=False,
+                now=self.clock(),
+                fresh_id=uuid.uuid4().hex,
+                rules=self.rules,
+            )
+            plan = decide(situation)
+            if plan is None:
+                return
+            await record_plan(transaction, plan, time_zone=_time_zone(observed))
+        await self._act(key, plan)
+        self._schedule(key, plan)
+
+    def _with_long_film_warning(self, plan: Plan, now: datetime) -> Plan:
+        warned = warn_of_long_film(plan.record, now=now, long_film_minutes=self.settings.long_film_minutes)
+        if warned is None:
+            return plan
+        message = f"the film has been under way for more than {self.settings.long_film_minutes} minutes"
+        log.warning("film_takes_long", task=str(plan.record.key), correlation_id=plan.record.correlation_id)
+        event = EventDraft(type=EventType.WARNING, reason="FilmTakesLong", message=message)
+        return replace(plan, record=warned, events=(*plan.events, event))
+
+    # --- acting and showing -----------------------------------------------------------------------------------
+
+    async def _act(self, key: TaskKey, plan: Plan) -> None:
+        for transition in plan.transitions:
+            log.info(
+                "phase_changed",
+                task=str(key),
+                correlation_id=plan.record.correlation_id,
+                before=transition.before.value if transition.before else None,
+                after=transition.after.value,
+                message=transition.message,
+            )
+        for action in plan.actions:
+            match action:
+                case CreateRun(order=order):
+                    await self._create(key, plan, order.job_name, lambda order=order: self.cluster.create_run(order))  # type: ignore[misc]
+                case DeleteRun(job_name=name):
+                    await self.cluster.delete_run(key, name)
+                    log.info("step_job_deleted", task=str(key), job=name)
+
+    async def _create(self, key: TaskKey, plan: Plan, job: str, create: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await create()
+        except ForeignJobError as error:
+            log.warning("foreign_job_in_the_way", task=str(key), job=job)
+            event = EventDraft(type=EventType.WARNING, reason="ForeignJob", message=str(error))
+            await self.cluster.post_event(key, uid=plan.record.uid, event=event)
+            self._wake_later(key, 30)
+            return
+        log.info("step_job_created", task=str(key), job=job, correlation_id=plan.record.correlation_id)
+
+    async def _showing(
+        self, transaction: Transaction, key: TaskKey, observed: Observation, plan: Plan, now: datetime
+    ) -> Callable[[], Awaitable[None]]:
+        """Load what the status needs while the transaction is open; return the write for after it."""
+        if observed.task is None or observed.task.deleting:
+            return _nothing
+        status = await self._status(transaction, observed, plan.record.uid, now)
+
+        async def show() -> None:
+            if status is not None:
+                await self.cluster.save_status(key, uid=plan.record.uid, status=status)
+            for event in plan.events:
+                await self.cluster.post_event(key, uid=plan.record.uid, event=event)
+
+        return show
+
+    async def _status(
+        self, transaction: Transaction, observed: Observation, uid: str, now: datetime
+    ) -> dict[str, object] | None:
+        record = await transaction.load_task(uid)
+        if record is None or observed.task is None:
+            return None
+        return project_status(
+            record,
+            runs=await transaction.load_runs(uid),
+            history=await transaction.load_history(uid, last=HISTORY_LENGTH),
+            step_costs=await transaction.load_step_costs(uid),
+            previous=observed.task.status,
+            generation=observed.task.generation,
+            now=now,
+        )
+
+    # --- admission --------------------------------------------------------------------------------------------
+
+    def _note_admission(self, situation: Situation, plan: Plan) -> None:
+        record = plan.record
+        before = situation.record.phase if situation.record else None
+        if record.phase is Phase.QUEUED:
+            if is_admissible(replace(situation, record=record)):
+                if record.uid not in self._admissible:
+                    self._admission_wanted.set()
+                self._admissible[record.uid] = record.key
+            else:
+                self._admissible.pop(record.uid, None)
+                self._admitted.discard(record.uid)
+            return
+        self._admissible.pop(record.uid, None)
+        self._admitted.discard(record.uid)
+        if before is not record.phase and (record.phase in STOPPED or record.phase is Phase.FINAL_REVIEW):
+            self._admission_wanted.set()
+
+    async def _admit_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._admission_wanted.wait(), self.settings.resync_seconds)
+            self._admission_wanted.clear()
+            try:
+                await self._admit()
+            except NotLeaderError:
+                await asyncio.sleep(1)
+            except Exception:
+                log.exception("admission_failed")
+                await asyncio.sleep(1)
+                self._admission_wanted.set()
+
+    async def _admit(self) -> None:
+        if not self._admissible:
+            return
+        async with self.store.transaction() as transaction:
+            tasks = await transaction.load_active_tasks()
+        seen = tuple(replace(task, active=task.active or task.uid in self._admitted) for task in tasks)
+        chosen = decide_admission(
+            seen,
+            fleet_cap=self.settings.fleet_max_active_tasks,
+            channel_caps=self._channel_caps(seen),
+            ready_uids=frozenset(self._admissible) - self._admitted,
+        )
+        for uid in chosen:
+            self._admitted.add(uid)
+            self.wake(self._admissible[uid])
+
+    def _channel_caps(self, tasks: tuple[ActiveTask, ...]) -> dict[tuple[str, str], int]:
+        caps: dict[tuple[str, str], int] = {}
+        for task in tasks:
+            key = self._admissible.get(task.uid)
+            channel = self.cluster.observe(key).channel if key else None
+            if channel is not None and channel.spec is not None:
+                caps[task.namespace, task.channel] = channel.spec.limits.max_active_tasks
+        return caps
+
+
+async def record_plan(transaction: Transaction, plan: Plan, *, time_zone: str) -> None:
+    """Write all that a plan changes, in one transaction of the caller's."""
+    await transaction.save_task(plan.record)
+    # Closed runs first: the database allows one open run for each task.
+    for run in sorted(plan.runs, key=lambda run: run.is_open):
+        await transaction.save_run(run)
+    await transaction.save_history(plan.record.uid, plan.transitions)
+    for report in plan.reports:
+        await record_report(transaction, plan.record, report, time_zone=time_zone)
+
+
+async def record_report(transaction: Transaction, record: TaskRecord, report: FinalReport, *, time_zone: str) -> None:
+    """Write a report's items and money; a report that was cut gives one line for all that its run spent."""
+    step = Step(report.step)
+    await transaction.save_items(record.uid, step, report.run_id, report.items)
+    spend = report.spend
+    if report.cut and report.spent_usd > 0:
+        spend = (lump_of(report, at=record.pipeline_start_time or record.queued_at),)
+    await transaction.save_spend(record, step, spend, time_zone=time_zone)
+
+
+def lump_of(report: FinalReport, *, at: datetime) -> Spend:
+    """Return one line for a whole run; the store drops it when the run's single calls arrive."""
+    return Spend(
+        call_id=f"{LUMP_PREFIX}{report.run_id}",
+        run_id=report.run_id,
+        item="*",
+        model="*",
+        amount_usd=report.spent_usd,
+        certainty=Certainty.POSSIBLY,
+        at=at,
+    )
+
+
+def _may_open_run(record: TaskRecord) -> bool:
+    return record.phase not in TERMINAL | {Phase.QUEUED, Phase.SUSPENDED, Phase.FINAL_REVIEW, Phase.APPROVED}
+
+
+def _time_zone(observed: Observation) -> str:
+    channel = observed.channel.spec if observed.channel else None
+    return channel.budget.time_zone if channel else "UTC"
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _in_order(before: asyncio.Task[None] | None, show: Callable[[], Awaitable[None]]) -> None:
+    if before is not None:
+        await asyncio.gather(before, return_exceptions=True)
+    await show()

@@ -1,0 +1,221 @@
+"""The report endpoint: start permits, progress and final reports; it believes nobody without a reviewed token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TypeVar
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from videotask_contract.report import (
+    FINAL_PATH,
+    PERMIT_PATH,
+    PROGRESS_PATH,
+    Answer,
+    Directive,
+    FinalReport,
+    PermitRequest,
+    Progress,
+)
+from videotask_operator.core.draft import Draft
+from videotask_operator.core.model import Caller, RunRecord, TaskRecord
+from videotask_operator.core.ports import NotLeaderError, Transaction
+from videotask_operator.core.settle import settle_report
+from videotask_operator.reconciler import Reconciler, record_plan, record_report
+
+log = structlog.get_logger()
+
+_MAX_BODY_BYTES = 2 * 1024 * 1024
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class ReportServer:
+    """Serves the steps' HTTP calls in the reconciler's loop."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.reconciler = reconciler
+        self.cluster = reconciler.cluster
+        self.store = reconciler.store
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, *, host: str, port: int) -> int:
+        """Listen; return the port (a free one where 0 was asked)."""
+        app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_refuse_politely])
+        app.router.add_post(PERMIT_PATH, self._permit)
+        app.router.add_post(PROGRESS_PATH, self._progress)
+        app.router.add_post(FINAL_PATH, self._final)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        address: tuple[str, int] = self._runner.addresses[0]
+        return address[1]
+
+    async def stop(self) -> None:
+        """Finish the requests under way and close."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # --- the three calls --------------------------------------------------------------------------------------
+
+    async def _permit(self, request: web.Request) -> web.Response:
+        await _body(request, PermitRequest)
+        caller = await self._caller(request)
+        async with self.store.transaction() as transaction:
+            run, record = await self._run(request, transaction, caller)
+            answer = await self._decide_permit(transaction, run, record, caller)
+        if answer.directive is Directive.CONTINUE:
+            log.info("start_permit_given", run=run.run_id, pod=caller.pod_name, task=str(record.key))
+        return _answer(answer)
+
+    async def _decide_permit(
+        self, transaction: Transaction, run: RunRecord, record: TaskRecord, caller: Caller
+    ) -> Answer:
+        stop = _stop_answer(run)
+        if stop is not None:
+            return stop
+        holder = run.permitted_pod_uid
+        if holder not in {None, caller.pod_uid} and not await self.cluster.is_pod_gone(record.key, holder or ""):
+            return Answer(directive=Directive.STOP, reason="another pod of this run holds the start permit")
+        now = self.reconciler.clock()
+        await transaction.save_run(replace(run, permitted_pod_uid=caller.pod_uid, permitted_at=now))
+        return Answer(concurrency=run.concurrency, reservation_usd=run.reserved_usd)
+
+    async def _progress(self, request: web.Request) -> web.Response:
+        progress = await _body(request, Progress)
+        caller = await self._caller(request)
+        async with self.store.transaction() as transaction:
+            run, record = await self._run(request, transaction, caller)
+            stop = _stop_answer(run)
+            if stop is not None:
+                return _answer(stop)
+            if run.permitted_pod_uid not in {None, caller.pod_uid}:
+                return _answer(Answer(directive=Directive.STOP, reason="another pod holds the start permit"))
+            await transaction.save_run(
+                replace(
+                    run,
+                    done=max(run.done, progress.done),
+                    total=progress.total,
+                    kept=progress.kept,
+                    spent_usd=progress.spent_usd,
+                ),
+            )
+        self.reconciler.wake(record.key)
+        return _answer(Answer())
+
+    async def _final(self, request: web.Request) -> web.Response:
+        report = await _body(request, FinalReport)
+        caller = await self._caller(request)
+        async with self.store.transaction() as transaction:
+            run, record = await self._run(request, transaction, caller)
+            if report.run_id != run.run_id or report.step != run.step.value:
+                raise _refusal(HTTPStatus.BAD_REQUEST, "the report is for another run or step")
+            channel = self.cluster.observe(record.key).channel
+            time_zone = channel.spec.budget.time_zone if channel and channel.spec else "UTC"
+            if run.is_open:
+                await self._settle(transaction, run, record, report, time_zone)
+            else:
+                # The run is closed and stays so, but money that was spent was spent.
+                await record_report(transaction, record, report, time_zone=time_zone)
+        log.info(
+            "step_reported",
+            task=str(record.key),
+            correlation_id=record.correlation_id,
+            step=report.step,
+            run=run.number,
+            outcome=report.outcome,
+            done=report.done,
+            total=report.total,
+            spent_usd=str(report.spent_usd),
+        )
+        self.reconciler.wake(record.key)
+        return _answer(Answer(directive=Directive.STOP, reason="the run is closed"))
+
+    async def _settle(
+        self, transaction: Transaction, run: RunRecord, record: TaskRecord, report: FinalReport, time_zone: str
+    ) -> None:
+        runs = {other.run_id: other for other in await transaction.load_runs(record.uid)}
+        draft = Draft(record=record, runs=runs, now=self.reconciler.clock())
+        settle_report(draft, run, report, rules=self.reconciler.rules.retry)
+        plan = draft.plan()
+        await record_plan(transaction, plan, time_zone=time_zone)
+        self.reconciler.show_later(record.key, plan)
+
+    # --- who is it --------------------------------------------------------------------------------------------
+
+    async def _caller(self, request: web.Request) -> Caller:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        caller = await self.cluster.authenticate(token) if scheme == "Bearer" and token else None
+        if caller is None:
+            raise _refusal(HTTPStatus.UNAUTHORIZED, "the token is not valid for this endpoint")
+        return caller
+
+    async def _run(
+        self, request: web.Request, transaction: Transaction, caller: Caller
+    ) -> tuple[RunRecord, TaskRecord]:
+        run = await transaction.load_run(request.match_info["run_id"])
+        record = await transaction.load_task(run.task_uid) if run else None
+        # One answer for "no such run" and "not yours": a foreign pod learns nothing.
+        if run is None or record is None or not await self.cluster.owns_run(caller, run, record.key):
+            log.warning("report_refused", run=request.match_info["run_id"], pod=caller.pod_name)
+            raise _refusal(HTTPStatus.FORBIDDEN, "this run is not this pod's")
+        return run, record
+
+
+def _stop_answer(run: RunRecord) -> Answer | None:
+    if not run.is_open:
+        return Answer(directive=Directive.STOP, reason="the run is closed")
+    if run.stop_requested_at is not None:
+        return Answer(directive=Directive.SUSPEND, reason="a person asked the task to stop")
+    return None
+
+
+async def _body(request: web.Request, model: type[Body]) -> Body:
+    try:
+        return model.model_validate_json(await request.text())
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise _refusal(HTTPStatus.BAD_REQUEST, f"{field}: {problem['msg']}") from error
+
+
+def _answer(answer: Answer) -> web.Response:
+    return web.Response(text=answer.model_dump_json(by_alias=True, exclude_none=True), content_type="application/json")
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def _refusal(status: HTTPStatus, reason: str) -> _RefusedError:
+    return _RefusedError(status, reason)
+
+
+@web.middleware
+async def _refuse_politely(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn refusals into their status; anything else is 503, so that the step keeps its report and tries again."""
+    try:
+        return await handler(request)
+    except _RefusedError as error:
+        return _problem(error.status, error.reason)
+    except web.HTTPException:
+        raise
+    except NotLeaderError:
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "this operator does not decide now")
+    except Exception:
+        log.exception("report_not_recorded", path=request.path)
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "the report could not be recorded; try again")
+
+
+def _problem(status: HTTPStatus, reason: str) -> web.Response:
+    return web.Response(status=status, text=json.dumps({"error": reason}), content_type="application/json")
