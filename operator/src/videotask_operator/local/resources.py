@@ -1,0 +1,115 @@
+"""VideoTasks and Channels read from files; a file that breaks the contract is shown with a sentence, never skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from videotask_contract.resources import API_VERSION, GROUP, ChannelSpec, VideoTaskSpec
+from videotask_contract.storyboard import ContractModel
+from videotask_operator.core.model import ChannelResource, TaskKey, TaskResource
+from videotask_operator.local.files import read_json, write_json
+from videotask_operator.local.folder import LocalFolder
+
+_Spec = TypeVar("_Spec", bound=ContractModel)
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+def load_task(folder: LocalFolder, *, namespace: str, name: str) -> TaskResource:
+    """Return the VideoTask of this name; allocates its uid the first time, and a generation for each other spec."""
+    manifest, problem = _load_manifest(folder.videotasks / f"{name}.yaml", kind="VideoTask")
+    spec, spec_error = (None, problem) if problem else _parse_spec(VideoTaskSpec, manifest)
+    identity = _identify(folder.status(name), manifest)
+    return TaskResource(
+        key=TaskKey(namespace, name),
+        uid=identity["uid"],
+        generation=identity["generation"],
+        created_at=datetime.fromisoformat(identity["createdAt"]),
+        deleting=False,
+        spec=spec,
+        spec_error=spec_error,
+        status=identity["status"],
+    )
+
+
+def load_channel(folder: LocalFolder, *, namespace: str, name: str) -> ChannelResource:
+    """Return the Channel of this name."""
+    manifest, problem = _load_manifest(folder.channels / f"{name}.yaml", kind="Channel")
+    spec, spec_error = (None, problem) if problem else _parse_spec(ChannelSpec, manifest)
+    uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{folder.root.resolve()}/channels/{name}"))
+    return ChannelResource(namespace=namespace, name=name, uid=uid, spec=spec, spec_error=spec_error)
+
+
+def save_status(folder: LocalFolder, *, name: str, uid: str, status: dict[str, Any]) -> None:
+    """Replace the status of the VideoTask with this uid; one that is gone or re-created is left alone."""
+    identity = read_json(folder.status(name))
+    if isinstance(identity, dict) and identity.get("uid") == uid:
+        write_json(folder.status(name), identity | {"status": status})
+
+
+def explain(error: ValidationError, *, root: str = "spec") -> str:
+    """Return a validation error as sentences, each with the field's path as it stands in the manifest."""
+    return "; ".join(_sentence(detail, root) for detail in error.errors(include_url=False))
+
+
+def _sentence(detail: Any, root: str) -> str:
+    path = root
+    for part in detail["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    message: str = detail["msg"].removeprefix("Value error, ")
+    if message.startswith(f"{root}:"):
+        return message
+    if message.startswith("storyboard"):
+        return f"{root}.{message}"
+    given = detail.get("input")
+    shown = f" (given: {given!r:.80})" if isinstance(given, str | int | float) else ""
+    return f"{path}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _load_manifest(path: Path, *, kind: str) -> tuple[dict[str, Any], str | None]:
+    try:
+        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return {}, f"{path.name}: cannot be read as YAML: {error}"
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("metadata"), dict):
+        return {}, f"{path.name}: is no manifest; apiVersion, kind, metadata and spec are needed"
+    expected = {"apiVersion": f"{GROUP}/{API_VERSION}", "kind": kind}
+    for field, value in expected.items():
+        if manifest.get(field) != value:
+            return manifest, f"{field}: {manifest.get(field)!r} was given; {value!r} is needed in {path.name}"
+    name = manifest["metadata"].get("name")
+    if name != path.stem or not _NAME.fullmatch(path.stem):
+        return manifest, (
+            f"metadata.name: {name!r} in {path.name}; the file must be named after it, "
+            "in lower-case letters, digits, dashes and dots"
+        )
+    return manifest, None
+
+
+def _parse_spec(model: type[_Spec], manifest: dict[str, Any]) -> tuple[_Spec | None, str | None]:
+    try:
+        return model.model_validate(manifest.get("spec", {})), None
+    except ValidationError as error:
+        return None, explain(error)
+
+
+def _identify(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    known = read_json(path)
+    spec_sha256 = hashlib.sha256(json.dumps(manifest.get("spec"), sort_keys=True, default=str).encode()).hexdigest()
+    if not isinstance(known, dict) or "uid" not in known:
+        identity = {"uid": str(uuid.uuid4()), "createdAt": datetime.now(UTC).isoformat(), "generation": 1, "status": {}}
+    elif known["specSha256"] != spec_sha256:
+        identity = known | {"generation": known["generation"] + 1}
+    else:
+        return known
+    identity["specSha256"] = spec_sha256
+    write_json(path, identity)
+    return identity
