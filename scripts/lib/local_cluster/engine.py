@@ -64,5 +64,8 @@ class Engine(Protocol):
     def image_tags(self) -> set[str]:
         """Return the names (with tags) of the images that the node has."""
 
+    def content_digests(self) -> set[str]:
+        """Return the digests of all blobs that the node has: an archive may leave these out."""
+
     def load_archive(self, archive: Path) -> None:
         """Give the node every image of an archive (OCI layout or docker-archive)."""

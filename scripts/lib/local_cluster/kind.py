@@ -98,6 +98,11 @@ class KindEngine:
         command = [self._container, "exec", _NODE, "ctr", "--namespace", "k8s.io", "images", "list", "-q"]
         return set(run(command).split())
 
+    def content_digests(self) -> set[str]:
+        """Ask the content store of the node's containerd."""
+        command = [self._container, "exec", _NODE, "ctr", "--namespace", "k8s.io", "content", "list", "-q"]
+        return set(run(command).split())
+
     def load_archive(self, archive: Path) -> None:
         """Load the archive into the node."""
         with progress("Loading the images into kind"):

@@ -124,6 +124,10 @@ class NativeEngine:
         """Ask containerd for the names of the images in Kubernetes' namespace."""
         return set(run([*leftovers.CTR, "images", "list", "-q"]).split())
 
+    def content_digests(self) -> set[str]:
+        """Ask containerd's content store."""
+        return set(run([*leftovers.CTR, "content", "list", "-q"]).split())
+
     def load_archive(self, archive: Path) -> None:
         """Import the archive and unpack its layers."""
         command = [*leftovers.CTR, "images", "import", "--snapshotter", snapshotter(), str(archive)]

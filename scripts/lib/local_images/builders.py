@@ -1,0 +1,190 @@
+"""Builds images with Docker, Podman or Buildah, whichever is here; it must never leave a build secret in a layer."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from local_cluster import places
+from local_cluster.commands import run
+from local_cluster.engine import Engine
+from local_cluster.errors import CannotRunError
+from local_cluster.kind import container_engine
+from local_cluster.tools import ensure_debian_packages
+
+from local_images.base import base_reference, make_base
+from local_images.catalogue import Image
+from local_images.oci_layout import write_archive
+
+_LAYOUT = places.CACHE / "image-layout"
+PUBLIC_BASE = "docker.io/library/python:3.13-slim-trixie"
+_BUILD_TIMEOUT_SECONDS = 1800
+_DEBIAN_PACKAGES = {
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "runc": "runc",
+    "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFacts:
+    """What a build needs beside the Dockerfile: base image, version label, and secrets by id and file."""
+
+    base: str
+    version: str
+    secrets: dict[str, Path]
+
+    def words(self) -> list[str]:
+        """Return the arguments that docker, podman and buildah share."""
+        arguments = ["--build-arg", f"BASE_IMAGE={self.base}", "--build-arg", f"VERSION={self.version}"]
+        for name, path in self.secrets.items():
+            arguments += ["--secret", f"id={name},src={path}"]
+        return arguments
+
+
+class Builder(Protocol):
+    """One way to build images and hand them to the cluster."""
+
+    def default_base(self) -> str:
+        """Return the base image to build on when none is asked for."""
+
+    def prepare(self, base: str) -> None:
+        """Install the builder and make the base where it is ours to make."""
+
+    def references(self) -> set[str]:
+        """Return the names (with tags) of the images that are already built."""
+
+    def build(self, image: Image, reference: str, facts: BuildFacts) -> None:
+        """Build one image."""
+
+    def load(self, references: Sequence[str], engine: Engine) -> None:
+        """Give the cluster's node these images."""
+
+    def facts(self, reference: str) -> dict[str, Any]:
+        """Return the digest and the size in bytes of a built image."""
+
+    def remove(self, reference: str) -> None:
+        """Forget a built image."""
+
+
+def choose_builder() -> Builder:
+    """Return Docker or Podman where one answers, else Buildah. VIDEOTASK_CLUSTER=native asks for the latter."""
+    container = None if os.environ.get("VIDEOTASK_CLUSTER") == "native" else container_engine()
+    if container:
+        return EngineBuilder(container)
+    if os.geteuid() != 0:
+        raise CannotRunError(["neither Docker nor Podman answers, and building with Buildah needs root"])
+    return BuildahBuilder()
+
+
+class EngineBuilder:
+    """Docker or Podman."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def default_base(self) -> str:
+        """Return the public Python image."""
+        return PUBLIC_BASE
+
+    def prepare(self, base: str) -> None:
+        """Do nothing: the engine pulls the base."""
+
+    def references(self) -> set[str]:
+        """Ask the engine."""
+        listed = run([self._program, "images", "--format", "{{.Repository}}:{{.Tag}}"])
+        return {name if name.startswith("localhost/") else f"localhost/{name}" for name in listed.split()}
+
+    def build(self, image: Image, reference: str, facts: BuildFacts) -> None:
+        """Build with the repository as context."""
+        log = places.CACHE / "logs" / f"image-{image.name}.log"
+        command = [self._program, "build", "-f", str(places.REPOSITORY / image.dockerfile), "-t", reference]
+        command += [*facts.words(), str(places.REPOSITORY)]
+        run(command, log=log, env={"DOCKER_BUILDKIT": "1"}, timeout_seconds=_BUILD_TIMEOUT_SECONDS)
+
+    def load(self, references: Sequence[str], engine: Engine) -> None:
+        """Save the images into one archive and load that."""
+        with tempfile.TemporaryDirectory(dir=places.CACHE, prefix="load-") as scratch:
+            archive = Path(scratch) / "images.tar"
+            options = ["--multi-image-archive"] if self._program == "podman" else []
+            run([self._program, "save", *options, "-o", str(archive), *references], timeout_seconds=600)
+            engine.load_archive(archive)
+
+    def facts(self, reference: str) -> dict[str, Any]:
+        """Return the engine's own image ID and size."""
+        shown = json.loads(run([self._program, "image", "inspect", reference]))[0]
+        return {"digest": shown["Id"], "size_bytes": shown["Size"]}
+
+    def remove(self, reference: str) -> None:
+        """Remove the name, and the image with its last name."""
+        run([self._program, "rmi", reference], check=False)
+
+
+class BuildahBuilder:
+    """Buildah as root, with a store of its own in the cache, shared by all checkouts."""
+
+    def __init__(self) -> None:
+        store = places.CACHE / "buildah"
+        self._command = ["buildah", "--root", str(store), "--runroot", "/run/videotask-buildah"]
+        self._env = {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
+
+    def default_base(self) -> str:
+        """Return the base that we make ourselves: no registry is needed."""
+        return base_reference()
+
+    def prepare(self, base: str) -> None:
+        """Install Buildah and make the base if it is ours and not there."""
+        ensure_debian_packages(_DEBIAN_PACKAGES)
+        if base == base_reference() and base not in self.references():
+            make_base(self._build_base)
+
+    def references(self) -> set[str]:
+        """Ask the store; nothing where Buildah is not installed yet."""
+        if shutil.which("buildah") is None:
+            return set()
+        return set(self._buildah("images", "--format", "{{.Name}}:{{.Tag}}").split())
+
+    def build(self, image: Image, reference: str, facts: BuildFacts) -> None:
+        """Build with the repository as context, layers kept for the next time and the next checkout."""
+        log = places.CACHE / "logs" / f"image-{image.name}.log"
+        command = ["bud", "--layers", "--pull-never", "-f", str(places.REPOSITORY / image.dockerfile), "-t", reference]
+        command += [*facts.words(), str(places.REPOSITORY)]
+        self._buildah(*command, log=log)
+
+    def load(self, references: Sequence[str], engine: Engine) -> None:
+        """Write the images into an OCI layout that is kept, and hand over the blobs that the node lacks."""
+        for reference in references:
+            target = f"oci:{_LAYOUT}:{reference.rpartition('/')[2]}"
+            self._buildah("push", "--quiet", "--disable-compression", "--format=oci", reference, target)
+        with tempfile.TemporaryDirectory(dir=places.CACHE, prefix="load-") as scratch:
+            archive = Path(scratch) / "images.tar"
+            write_archive(archive, _LAYOUT, references, leave_out=engine.content_digests())
+            engine.load_archive(archive)
+
+    def facts(self, reference: str) -> dict[str, Any]:
+        """Return the image ID and the size of all its layers."""
+        shown = json.loads(self._buildah("images", "--json", reference))[0]
+        return {"digest": f"sha256:{shown['id']}", "size_bytes": _bytes_of(str(shown["size"]))}
+
+    def remove(self, reference: str) -> None:
+        """Remove the name, and the image with its last name."""
+        self._buildah("rmi", reference, check=False)
+
+    def _build_base(self, context: Path, reference: str) -> None:
+        self._buildah("bud", "-f", str(context / "Dockerfile"), "-t", reference, str(context))
+
+    def _buildah(self, *words: str, log: Path | None = None, check: bool = True) -> str:
+        return run(
+            [*self._command, *words], env=self._env, log=log, check=check, timeout_seconds=_BUILD_TIMEOUT_SECONDS
+        )
+
+
+def _bytes_of(size: str) -> int:
+    """Return the bytes of what Buildah prints for people, such as `125 MB` (decimal units)."""
+    number, _, unit = size.partition(" ")
+    return round(float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}.get(unit.upper() or "B", 1))

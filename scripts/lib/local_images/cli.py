@@ -1,0 +1,199 @@
+"""The command line of scripts/images; it must never load an image into a cluster that scripts/cluster did not make."""
+
+import argparse
+import fcntl
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from local_cluster import places
+from local_cluster.choice import current_engine
+from local_cluster.console import paint, progress, say
+from local_cluster.errors import ClusterError
+
+from local_images.builders import Builder, BuildFacts, choose_builder
+from local_images.catalogue import EMULATORS, IMAGES, OPERATOR, POSTGRES, STEP_IMAGES, Image, tag_of
+from local_images.host_settings import find_ca_bundle, pip_configuration
+
+_OUTPUT = places.REPOSITORY / ".build"
+_DESCRIPTION = """\
+Builds the product's nine images and loads them into the cluster of scripts/cluster, without any registry. An image's
+tag is the hash of all that made it, so what did not change is neither built nor loaded again.
+"""
+_EPILOG = """\
+examples:
+  scripts/images                                   build what changed and load it (without a cluster: only build)
+  scripts/images build videotask-operator          one image
+  scripts/images list
+  scripts/images build --ca-bundle company.pem     behind a proxy with certificates of its own
+  helm install videotask charts/videotask-operator -f .build/values-images.yaml
+
+written: .build/images.json (references, digests, sizes) and .build/values-images.yaml (the same for Helm).
+The CA bundle and pip's settings of this machine serve the build alone; no image keeps them.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        places.CACHE.mkdir(parents=True, exist_ok=True)
+        with (places.CACHE / "images.lock").open("w") as lock:
+            _wait_for(lock.fileno())
+            return _run(options)
+    except ClusterError as failure:
+        say(f"{paint('scripts/images:', 'red')} {failure}")
+        return failure.exit_code
+    except KeyboardInterrupt:
+        say("scripts/images: interrupted; say it again to go on where it stopped")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("scripts/images", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=style)
+    commands = ["all", "build", "load", "list", "prune"]
+    parser.add_argument("command", nargs="?", default="all", choices=commands, metavar="COMMAND", help=_COMMANDS_HELP)
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="only these (default: all nine)")
+    parser.add_argument("--base-image", help="build on this image (default: the public one, or one that is made here)")
+    parser.add_argument("--ca-bundle", help="CA certificates for the build (default: the one PIP_CERT, ... name)")
+    return parser
+
+
+_COMMANDS_HELP = (
+    "all (default): build, then load where a cluster is up; build; load: into the cluster, what it lacks; "
+    "list: names, sizes and whether built and loaded; prune: forget images that no file here makes any more"
+)
+
+
+def _wait_for(lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("Another scripts/images is at work; waiting for it ...")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _run(options: argparse.Namespace) -> int:
+    builder = choose_builder()
+    base = options.base_image or builder.default_base()
+    images = _chosen(options.images)
+    references = {image: f"localhost/{image.name}:{tag_of(image, base)}" for image in images}
+    match options.command:
+        case "list":
+            _list(builder, references)
+        case "prune":
+            _prune(builder, references)
+        case "load":
+            _load(builder, references, must=True)
+        case "build":
+            _build(builder, references, base, options.ca_bundle)
+        case _:
+            _build(builder, references, base, options.ca_bundle)
+            _load(builder, references, must=False)
+    if options.command in ("all", "build") and not options.images:
+        _write(builder, references)
+    return 0
+
+
+def _chosen(names: list[str]) -> list[Image]:
+    known = {image.name: image for image in IMAGES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ClusterError(f"there is no image {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names] or list(IMAGES)
+
+
+def _build(builder: Builder, references: dict[Image, str], base: str, ca_bundle: str | None) -> None:
+    built = builder.references()
+    missing = {image: reference for image, reference in references.items() if reference not in built}
+    if not missing:
+        say(f"All {len(references)} images are built.")
+        return
+    builder.prepare(base)
+    with tempfile.TemporaryDirectory(prefix="videotask-build-") as scratch:
+        facts = BuildFacts(base=base, version=_version(), secrets=_secrets(Path(scratch), ca_bundle))
+        for image, reference in missing.items():
+            with progress(f"Building {reference.removeprefix('localhost/')}", expected="half a minute"):
+                builder.build(image, reference, facts)
+
+
+def _secrets(scratch: Path, ca_bundle: str | None) -> dict[str, Path]:
+    pip_conf = scratch / "pip.conf"
+    pip_conf.write_text(pip_configuration())
+    secrets = {"pip.conf": pip_conf}
+    bundle = find_ca_bundle(ca_bundle)
+    if bundle:
+        secrets["ca.pem"] = bundle
+    return secrets
+
+
+def _version() -> str:
+    contract = places.REPOSITORY / "operator" / "src" / "videotask_contract" / "__init__.py"
+    match = re.search(r'^VERSION = "(.+)"$', contract.read_text(), re.MULTILINE)
+    if match is None:
+        raise ClusterError(f"{contract} names no VERSION")
+    return match[1]
+
+
+def _load(builder: Builder, references: dict[Image, str], *, must: bool) -> None:
+    engine = current_engine()
+    if engine is None or engine.status().state != "up":
+        if must:
+            raise ClusterError("there is no cluster to load into; `scripts/cluster up` brings one up")
+        say("No cluster is up, so nothing was loaded; `scripts/images load` does it later.")
+        return
+    there = engine.image_tags()
+    missing = [reference for reference in references.values() if reference not in there]
+    if not missing:
+        say(f"The cluster has all {len(references)} images.")
+        return
+    unbuilt = [reference for reference in missing if reference not in builder.references()]
+    if unbuilt:
+        raise ClusterError(f"not built yet: {', '.join(unbuilt)}; `scripts/images build` does it")
+    with progress(f"Loading {len(missing)} images into the cluster"):
+        builder.load(missing, engine)
+
+
+def _list(builder: Builder, references: dict[Image, str]) -> None:
+    engine = current_engine()
+    built = builder.references()
+    loaded = engine.image_tags() if engine and engine.status().state == "up" else set()
+    print(f"{'IMAGE':<52}{'BUILT':<7}{'LOADED':<8}SIZE")
+    for reference in references.values():
+        is_built = reference in built
+        size = f"{builder.facts(reference)['size_bytes'] / 1e6:.0f} MB" if is_built else "-"
+        states = ["yes" if state else "no" for state in (is_built, reference in loaded)]
+        print(f"{reference:<52}{states[0]:<7}{states[1]:<8}{size}")
+
+
+def _prune(builder: Builder, references: dict[Image, str]) -> None:
+    names = tuple(f"localhost/{image.name}:" for image in IMAGES)
+    old = [name for name in builder.references() if name.startswith(names) and name not in references.values()]
+    for reference in old:
+        builder.remove(reference)
+    say(f"Removed {len(old)} images.")
+
+
+def _write(builder: Builder, references: dict[Image, str]) -> None:
+    _OUTPUT.mkdir(exist_ok=True)
+    facts: dict[str, Any] = {
+        image.name: {"reference": reference, **builder.facts(reference)} for image, reference in references.items()
+    }
+    (_OUTPUT / "images.json").write_text(json.dumps(facts, indent=2) + "\n")
+    values = _OUTPUT / "values-images.yaml"
+    values.write_text(_values(references))
+    print(values)
+
+
+def _values(references: dict[Image, str]) -> str:
+    lines = ["# Written by scripts/images: helm ... -f .build/values-images.yaml", "images:"]
+    lines += [f"  {key}: {references[image]}" for key, image in _SINGLE_IMAGES]
+    lines += ["  steps:", *(f"    {step}: {references[image]}" for step, image in STEP_IMAGES.items())]
+    return "\n".join(lines) + "\n"
+
+
+_SINGLE_IMAGES = (("operator", OPERATOR), ("emulators", EMULATORS), ("postgres", POSTGRES))
