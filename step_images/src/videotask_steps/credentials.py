@@ -6,8 +6,9 @@ import os
 
 from pydantic import SecretStr
 
-from videotask_contract.errors import FailureClass, PermanentError
+from videotask_contract.errors import BadInputError, FailureClass, PermanentError
 from videotask_contract.steps import Provider
+from videotask_contract.task_file import ProviderSettings, TaskFile
 
 
 def provider_key(provider: Provider) -> SecretStr:
@@ -20,3 +21,11 @@ def provider_key(provider: Provider) -> SecretStr:
             failure_class=FailureClass.ACCOUNT,
         )
     return SecretStr(key)
+
+
+def provider_settings(task: TaskFile, provider: Provider) -> ProviderSettings:
+    """Return how to reach the step's provider; BadInputError when task.json names none or another."""
+    if task.provider is None or task.provider.provider is not provider:
+        named = "none" if task.provider is None else task.provider.provider.value
+        raise BadInputError(f"provider: task.json names {named} and {task.step.value} needs {provider.value}")
+    return task.provider

@@ -223,9 +223,9 @@ class Ledger(LedgerView):
         """Write down that the provider took the call under an id of its own."""
         self._append_for(call, RecordKind.ACCEPTED, provider_id=provider_id)
 
-    def record_settled(self, call: PaidCall, *, amount_usd: Decimal) -> None:
-        """Write down what the provider says the call cost, in US dollars."""
-        self._append_for(call, RecordKind.SETTLED, amount_usd=_usd(amount_usd))
+    def record_settled(self, call: PaidCall, *, amount_usd: Decimal, path: str | None = None) -> None:
+        """Write down what the provider says the call cost, in US dollars; `path` is where its media will lie."""
+        self._append_for(call, RecordKind.SETTLED, amount_usd=_usd(amount_usd), path=path)
 
     def record_released(self, call: PaidCall, *, message: str) -> None:
         """Write down that the call is proved not to be charged, and by what."""

@@ -1,0 +1,258 @@
+"""Speaks Gemini's wire format for images and structured text; it must never send a request twice by itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from http import HTTPStatus
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import httpx
+from pydantic import SecretStr
+
+from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
+from videotask_contract.task_file import ProviderSettings
+from videotask_steps.clients.transport import (
+    ErrorRule,
+    Transport,
+    json_object,
+    retry_after_seconds,
+    rule_of_status,
+    utc_now,
+)
+
+_RATE_LIMITED: Final = ErrorRule(failure_class=FailureClass.RATE_LIMITED)
+_DAILY_QUOTA: Final = ErrorRule(failure_class=FailureClass.DAILY_QUOTA, advice="it is renewed at midnight Pacific time")
+_ACCOUNT: Final = ErrorRule(
+    failure_class=FailureClass.ACCOUNT,
+    advice="check the key in the Secret of the channel's spec.credentials.gemini, and the account's billing",
+)
+_PERMANENT: Final = ErrorRule(failure_class=FailureClass.PERMANENT)
+_TRANSIENT: Final = ErrorRule(failure_class=FailureClass.TRANSIENT)
+_REFUSED: Final = ErrorRule(failure_class=FailureClass.REFUSED, advice="change the prompt")
+_BAD_MEDIA: Final = ErrorRule(failure_class=FailureClass.BAD_MEDIA)
+
+ERRORS: Final[dict[str, ErrorRule]] = {
+    "INVALID_ARGUMENT": _PERMANENT,
+    "API_KEY_INVALID": _ACCOUNT,  # a reason inside a 400 INVALID_ARGUMENT
+    "FAILED_PRECONDITION": _ACCOUNT,
+    "UNAUTHENTICATED": _ACCOUNT,
+    "PERMISSION_DENIED": _ACCOUNT,
+    "NOT_FOUND": ErrorRule(failure_class=FailureClass.PERMANENT, advice="check the model names in spec.quality"),
+    "RESOURCE_EXHAUSTED": _RATE_LIMITED,
+    "CANCELLED": _TRANSIENT,
+    "INTERNAL": _TRANSIENT,
+    "UNAVAILABLE": _TRANSIENT,
+    "DEADLINE_EXCEEDED": _TRANSIENT,
+}
+"""By `error.status`. Source: the vendor's page of error codes."""
+
+BLOCKS: Final[dict[str, ErrorRule]] = {
+    "SAFETY": _REFUSED,
+    "OTHER": _REFUSED,
+    "BLOCKLIST": _REFUSED,
+    "PROHIBITED_CONTENT": _REFUSED,
+    "IMAGE_SAFETY": _REFUSED,
+    "RECITATION": _REFUSED,
+    "SPII": _REFUSED,
+    "LANGUAGE": _REFUSED,
+    "IMAGE_PROHIBITED_CONTENT": _REFUSED,
+    "IMAGE_RECITATION": _REFUSED,
+    "IMAGE_OTHER": _REFUSED,
+    "NO_IMAGE": _BAD_MEDIA,
+    "MALFORMED_RESPONSE": _BAD_MEDIA,
+    "MAX_TOKENS": _BAD_MEDIA,
+}
+"""By `promptFeedback.blockReason` or `finishReason`: how a 200 says no. Source: the SDK's enumerations."""
+
+SUFFIXES: Final = {"image/png": ".png", "image/jpeg": ".jpg"}
+_PACIFIC_WINTER: Final = timezone(timedelta(hours=-8))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens a call was charged for."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer: the parts that are not thoughts."""
+
+    parts: tuple[dict[str, Any], ...]
+    finish_reason: str
+    block_reason: str
+
+
+OnUsage = Callable[[Usage], None]
+"""Told as soon as the answer says what is charged, also when the answer cannot be used."""
+
+
+class GeminiClient(Transport):
+    """`POST /v1beta/models/{model}:generateContent`, for images and for text under a JSON schema."""
+
+    def __init__(self, settings: ProviderSettings, key: SecretStr) -> None:
+        super().__init__(settings, key, header="x-goog-api-key")
+
+    async def make_image(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        aspect_ratio: str,
+        size: str,
+        on_usage: OnUsage,
+    ) -> tuple[bytes, str]:
+        """Return one image's bytes and its suffix by the mime type given (".png" or ".jpg").
+
+        Raises REFUSED for every kind of block, BAD_MEDIA when the answer holds no image.
+        """
+        answer = await self._generate(
+            model,
+            prompt,
+            {"responseModalities": ["IMAGE"], "imageConfig": {"aspectRatio": aspect_ratio, "imageSize": size}},
+            on_usage,
+        )
+        for part in answer.parts:
+            inline = part.get("inlineData")
+            if isinstance(inline, dict):
+                return _decode_image(inline)
+        raise self._nothing_usable(answer, wanted="image")
+
+    async def write_json(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        schema: dict[str, Any],
+        max_output_tokens: int,
+        on_usage: OnUsage,
+    ) -> str:
+        """Return the JSON text the model wrote under the schema; BAD_MEDIA when it is cut off or missing."""
+        answer = await self._generate(
+            model,
+            prompt,
+            {
+                "responseMimeType": "application/json",
+                "responseJsonSchema": schema,
+                "maxOutputTokens": max_output_tokens,
+            },
+            on_usage,
+        )
+        text = "".join(str(part.get("text", "")) for part in answer.parts)
+        if answer.finish_reason not in {"STOP", ""} or not text:
+            raise self._nothing_usable(answer, wanted="text")
+        try:
+            json.loads(text)
+        except ValueError as error:
+            raise TransientError(
+                f"gemini's text is no JSON: {error}",
+                failure_class=FailureClass.BAD_MEDIA,
+            ) from error
+        return text
+
+    async def _generate(self, model: str, prompt: str, config: dict[str, Any], on_usage: OnUsage) -> Answer:
+        body = {"contents": [{"role": "user", "parts": [{"text": prompt}]}], "generationConfig": config}
+        response = await self.post_paid(f"/v1beta/models/{model}:generateContent", body=body)
+        if response.status_code != HTTPStatus.OK:
+            raise self._error_of(response)
+        content = json_object(response)
+        if not content:
+            raise OutcomeUnknownError("gemini answered 200 and its words cannot be read; it may be charged")
+        if "usageMetadata" in content:
+            on_usage(_usage_of(content["usageMetadata"]))
+        return _answer_of(content)
+
+    def _error_of(self, response: httpx.Response) -> VideoTaskError:
+        error = json_object(response).get("error")
+        error = error if isinstance(error, dict) else {}
+        details = [detail for detail in error.get("details") or [] if isinstance(detail, dict)]
+        status = str(error.get("status") or f"HTTP_{response.status_code}")
+        code = next((reason for detail in details if (reason := detail.get("reason")) in ERRORS), status)
+        rule = ERRORS.get(code) or rule_of_status(response.status_code)
+        wait_seconds = _retry_delay_seconds(details) or retry_after_seconds(response)
+        if rule is _RATE_LIMITED and _is_daily(details):
+            rule, wait_seconds = _DAILY_QUOTA, seconds_to_pacific_midnight(utc_now())
+        return self.error(
+            rule,
+            error.get("message") or response.text,
+            code=code,
+            status=response.status_code,
+            retry_after_seconds=wait_seconds,
+        )
+
+    def _nothing_usable(self, answer: Answer, *, wanted: str) -> VideoTaskError:
+        reason = answer.block_reason or answer.finish_reason
+        rule = BLOCKS.get(reason, _BAD_MEDIA)
+        said = " ".join(str(part["text"]) for part in answer.parts if part.get("text"))
+        message = f"no {wanted} in the answer" + (f', it says "{said[:200]}"' if said else "")
+        return self.error(rule, message, code=reason or "NO_REASON", status=HTTPStatus.OK)
+
+
+def seconds_to_pacific_midnight(now: datetime) -> float:
+    """Return the seconds until the provider's day ends. Source: the vendor's page of rate limits."""
+    try:
+        zone: ZoneInfo | timezone = ZoneInfo("America/Los_Angeles")
+    except ZoneInfoNotFoundError:
+        zone = _PACIFIC_WINTER  # an image without time zones waits an hour too long in summer, never too short
+    local = now.astimezone(zone)
+    midnight = datetime.combine(local.date() + timedelta(days=1), datetime.min.time(), tzinfo=zone)
+    return (midnight.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
+
+
+def _decode_image(inline: dict[str, Any]) -> tuple[bytes, str]:
+    mime = str(inline.get("mimeType", ""))
+    if mime not in SUFFIXES:
+        raise TransientError(
+            f"gemini sent {mime or 'media without a type'}; a PNG or JPEG was asked for",
+            failure_class=FailureClass.BAD_MEDIA,
+        )
+    try:
+        return base64.b64decode(str(inline.get("data", "")), validate=True), SUFFIXES[mime]
+    except binascii.Error as error:
+        raise TransientError(
+            f"gemini's image data is no base64: {error}",
+            failure_class=FailureClass.BAD_MEDIA,
+        ) from error
+
+
+def _answer_of(content: dict[str, Any]) -> Answer:
+    candidates = content.get("candidates") or [{}]
+    first = candidates[0] if isinstance(candidates[0], dict) else {}
+    parts = (first.get("content") or {}).get("parts") or []
+    return Answer(
+        parts=tuple(part for part in parts if isinstance(part, dict) and not part.get("thought")),
+        finish_reason=str(first.get("finishReason") or ""),
+        block_reason=str((content.get("promptFeedback") or {}).get("blockReason") or ""),
+    )
+
+
+def _usage_of(usage: dict[str, Any]) -> Usage:
+    thoughts = int(usage.get("thoughtsTokenCount") or 0)  # billed as output
+    return Usage(
+        input_tokens=int(usage.get("promptTokenCount") or 0),
+        output_tokens=int(usage.get("candidatesTokenCount") or 0) + thoughts,
+    )
+
+
+def _retry_delay_seconds(details: list[dict[str, Any]]) -> float | None:
+    for detail in details:
+        delay = str(detail.get("retryDelay", ""))
+        if delay.endswith("s"):
+            try:
+                return float(delay[:-1])
+            except ValueError:
+                return None
+    return None
+
+
+def _is_daily(details: list[dict[str, Any]]) -> bool:
+    violations = [violation for detail in details for violation in detail.get("violations") or []]
+    return any("PerDay" in str(violation.get("quotaId", "")) for violation in violations)

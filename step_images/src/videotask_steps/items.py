@@ -1,0 +1,369 @@
+"""Makes a step's items, several at once: ledger, reservation, call, check, file; never pays twice for one item."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
+from videotask_contract.ledger_record import RecordKind
+from videotask_contract.prices import upper_bound_usd
+from videotask_steps import durable
+from videotask_steps.context import StepContext
+from videotask_steps.failures import combine_failures
+from videotask_steps.ledger import Ledger, PaidCall
+from videotask_steps.money import begin_call
+from videotask_steps.stop_sign import StopSign, interrupted
+
+_T = TypeVar("_T")
+_log: Final = structlog.stdlib.get_logger(__name__)
+
+MAX_RETRIES: Final = 3
+"""Short retries inside one item; longer waits belong to the operator."""
+LONGEST_RETRY_SECONDS: Final = 30.0
+_FIRST_RETRY_SECONDS: Final = 1.0
+_RETRIED: Final = frozenset({FailureClass.TRANSIENT, FailureClass.NETWORK, FailureClass.RATE_LIMITED})
+_OF_THE_ITEM: Final = frozenset({FailureClass.REFUSED, FailureClass.BAD_INPUT, FailureClass.BAD_MEDIA})
+"""Failures that say nothing about the other items."""
+_MAYBE_OF_THE_ITEM: Final = frozenset({FailureClass.OUTCOME_UNKNOWN, FailureClass.TRANSIENT, FailureClass.NETWORK})
+_MAYBE_CHARGED: Final = frozenset({FailureClass.OUTCOME_UNKNOWN, FailureClass.BAD_MEDIA})
+"""Failures that prove nothing about the money unless the provider names a sum."""
+_STRIKES: Final = 3
+"""So many failures that may be the item's own, and they are taken for the provider's: nothing new is begun."""
+
+
+class Call:
+    """One paid call as a step's code sees it: where to put the media, and whom to tell what it costs."""
+
+    def __init__(self, ledger: Ledger, paid: PaidCall, *, part: Path, stopping: StopSign) -> None:
+        self._ledger = ledger
+        self.paid = paid
+        self.part = part
+        """Where the media goes while it comes in."""
+        self.stopping = stopping
+        self.cost_usd: Decimal | None = None
+        self.is_accepted = paid.accepted is not None
+
+    @property
+    def external_id(self) -> str:
+        """Our own id at the provider."""
+        return self.paid.intent.external_id or ""
+
+    def accepted(self, provider_id: str) -> None:
+        """Say that the provider took it: from here it is charged and can be asked for by its id."""
+        self._ledger.record_accepted(self.paid, provider_id=provider_id)
+        self.is_accepted = True
+
+    def charged(self, amount_usd: Decimal) -> None:
+        """Say what the provider says it cost in US dollars; also for an answer that cannot be used."""
+        self.cost_usd = amount_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One item a step must have."""
+
+    item: str
+    """Scene number or asset name: the item's id in ledger and report."""
+    label: str
+    """What people call it in messages: "scene 07"."""
+    key: str
+    """Hash of all that makes it."""
+    model: str
+    price_usd: Decimal
+    """Table price; the reservation is made at its upper bound."""
+    path: Callable[[int, str], str]
+    """Path below the task's folder from take and suffix."""
+    suffixes: tuple[str, ...]
+    """Every suffix its file may have."""
+    make: Callable[[Call], Awaitable[str]]
+    """Makes one paid call, writes the media to `call.part` and returns its suffix."""
+    probe: Callable[[Path], float | None]
+    """Raises when the file is not what was asked for; returns its seconds, None for pictures."""
+    resume: Callable[[Call], Awaitable[str | None]] | None = None
+    """Goes on with a call of an earlier run; None when the provider knows nothing of it."""
+    external_id: Callable[[int, int], str] | None = None
+    """Our own id at the provider from take and try."""
+
+
+async def make_items(context: StepContext, wanted: Sequence[Wanted], *, are_counted: bool = True) -> None:
+    """Keep what is there, make what is missing; returns only when every item is done.
+
+    An item of which the provider will not or cannot make a usable file does not stop the others; an account, budget or
+    rate failure and the sign to stop let the calls under way finish and begin nothing new. Raises one VideoTaskError
+    that carries the most telling failure and names the items.
+    """
+    workshop = _Workshop(context, are_counted=are_counted)
+    await workshop.keep(wanted)
+    await workshop.make_missing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Media:
+    """Media that was delivered: where it lies now and the path, below the task's folder, where it belongs."""
+
+    file: Path
+    path: str
+
+
+class _Workshop:
+    def __init__(self, context: StepContext, *, are_counted: bool) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._are_counted = are_counted
+        self._missing: deque[Wanted] = deque()
+        self._failures: list[tuple[Wanted, VideoTaskError]] = []
+        self._is_closed = False
+
+    async def keep(self, wanted: Sequence[Wanted]) -> None:
+        for one in wanted:
+            record = await asyncio.to_thread(self._ledger.kept, one.item, one.key, probe=one.probe)
+            if record is None:
+                self._missing.append(one)
+                continue
+            self._ledger.record_again(record)
+            _log.info("item_kept", item=one.item, path=record.path)
+            self._count(kept=True)
+
+    async def make_missing(self) -> None:
+        running: set[asyncio.Task[None]] = set()
+        while True:
+            while self._may_begin(len(running)):
+                running.add(asyncio.create_task(self._make(self._missing.popleft())))
+            if not running:
+                break
+            finished, running = await self._wait(running)
+            for task in finished:
+                task.result()
+        if self._missing and not self._failures:
+            raise interrupted(self._context.stopping.reason)
+        if self._failures:
+            raise combine_failures([(one.label, error) for one, error in self._failures], left=len(self._missing))
+
+    def _may_begin(self, running: int) -> bool:
+        is_open = not self._is_closed and not self._context.stopping.is_set()
+        return bool(self._missing) and is_open and running < self._context.limits.concurrency
+
+    async def _wait(self, running: set[asyncio.Task[None]]) -> tuple[set[asyncio.Task[None]], set[asyncio.Task[None]]]:
+        """Wait until an item ends or the operator grants other limits."""
+        limits = self._context.limits
+        limits.changed.clear()
+        changed = asyncio.create_task(limits.changed.wait())
+        try:
+            finished, _ = await asyncio.wait({*running, changed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+        done = {task for task in running if task in finished}
+        return done, running - done
+
+    async def _make(self, one: Wanted) -> None:
+        try:
+            await self._make_or_raise(one)
+        except VideoTaskError as error:
+            self._note_failure(one, error)
+        except BaseException:
+            self._is_closed = True
+            raise
+
+    def _note_failure(self, one: Wanted, error: VideoTaskError) -> None:
+        self._failures.append((one, error))
+        kind = error.failure_class
+        counts = Counter(failure.failure_class for _, failure in self._failures)
+        if kind not in _OF_THE_ITEM and (kind not in _MAYBE_OF_THE_ITEM or counts[kind] >= _STRIKES):
+            self._is_closed = True
+        if kind is not FailureClass.INTERRUPTED:
+            self._ledger.record_failed(one.item, one.key, message=error.message)
+            _log.warning(
+                "item_failed",
+                item=one.item,
+                failure_class=kind.value,
+                is_transient=kind.is_transient,
+                provider_code=error.provider_code,
+                message=error.message,
+            )
+
+    async def _make_or_raise(self, one: Wanted) -> None:
+        if await self._recover(one):
+            return
+        begun_at = time.monotonic()
+        for tries in range(MAX_RETRIES + 1):
+            call = self._begin(one)
+            try:
+                suffix = await self._within_limit(one, call, one.make)
+            except VideoTaskError as error:
+                self._close_failed(call, error)
+                pause_seconds = _pause_before_retry(error, call, tries=tries)
+                waited_seconds = time.monotonic() - begun_at
+                if pause_seconds is None or waited_seconds + pause_seconds > self._context.task.item_timeout_seconds:
+                    raise
+                _log.info("call_retried", item=one.item, pause_seconds=round(pause_seconds, 1), message=error.message)
+                await self._pause(pause_seconds)
+            else:
+                await self._finish(one, call, self._secure(one, call, suffix))
+                return
+
+    async def _recover(self, one: Wanted) -> bool:
+        """Make use of what earlier runs paid for and did not finish; True when the item is done by it."""
+        for paid in reversed(self._ledger.calls_for(one.item, one.key)):
+            call = self._call(one, paid)
+            media = self._delivered(one, call)
+            if media is None and paid.is_open and one.resume is not None:
+                media = await self._resume(one, call)
+            if media is None:
+                continue
+            _log.info("call_adopted", item=one.item, call_id=paid.call_id, run_id_of_call=paid.intent.run_id)
+            try:
+                await self._finish(one, call, media)
+            except VideoTaskError as error:
+                if error.failure_class is not FailureClass.BAD_MEDIA:
+                    raise
+                _log.warning("call_not_adopted", item=one.item, call_id=paid.call_id, message=error.message)
+                continue
+            return True
+        return False
+
+    def _delivered(self, one: Wanted, call: Call) -> _Media | None:
+        """Find media that was settled before a crash: still under its waiting name, or named but not written down."""
+        closed = call.paid.closed
+        if closed is None or closed.path is None:
+            return None
+        if call.part.exists():
+            return _Media(file=call.part, path=closed.path)
+        file = self._context.volume / closed.path
+        is_known = any(
+            record.kind is RecordKind.DONE and (record.item, record.path) == (one.item, closed.path)
+            for record in self._ledger.records
+        )
+        return None if is_known or not file.exists() else _Media(file=file, path=closed.path)
+
+    async def _resume(self, one: Wanted, call: Call) -> _Media | None:
+        resume = one.resume
+        if resume is None:
+            return None
+        try:
+            suffix = await self._within_limit(one, call, resume)
+        except VideoTaskError as error:
+            if call.cost_usd is None:
+                raise  # not known yet: it stays open and is not paid again
+            self._close_failed(call, error)
+            return None
+        if suffix is None:
+            if not call.is_accepted:
+                self._ledger.record_released(call.paid, message="the provider knows nothing of this call")
+            return None
+        return self._secure(one, call, suffix)
+
+    def _begin(self, one: Wanted) -> Call:
+        self._context.stopping.raise_if_set()
+        take = self._free_take(one)
+        tries = len(self._ledger.calls_for(one.item, one.key)) + 1
+        paid = begin_call(
+            self._ledger,
+            self._context.limits,
+            item=one.item,
+            key=one.key,
+            take=take,
+            model=one.model,
+            upper_bound_usd=upper_bound_usd(self._context.task.prices, one.price_usd),
+            external_id=None if one.external_id is None else one.external_id(take, tries),
+        )
+        return self._call(one, paid)
+
+    def _free_take(self, one: Wanted) -> int:
+        """Return the first take whose name is free: what was paid for is never overwritten."""
+        take = self._ledger.next_take(one.item)
+        while any((self._context.volume / one.path(take, suffix)).exists() for suffix in one.suffixes):
+            take += 1
+        return take
+
+    def _call(self, one: Wanted, paid: PaidCall) -> Call:
+        folder = (self._context.volume / one.path(paid.intent.take, one.suffixes[0])).parent
+        durable.make_folder(folder)
+        part = folder / f".{one.item}.{paid.call_id}.part"
+        return Call(self._ledger, paid, part=part, stopping=self._context.stopping)
+
+    async def _within_limit(self, one: Wanted, call: Call, work: Callable[[Call], Awaitable[_T]]) -> _T:
+        limit_seconds = self._context.task.item_timeout_seconds
+        try:
+            async with asyncio.timeout(limit_seconds):
+                return await work(call)
+        except TimeoutError:
+            if call.is_accepted:
+                raise TransientError(
+                    f"still under way at the provider after {limit_seconds} s; the next run goes on asking for it",
+                    item=one.item,
+                ) from None
+            raise OutcomeUnknownError(
+                f"no answer within {limit_seconds} s; it may have been charged",
+                item=one.item,
+            ) from None
+
+    def _close_failed(self, call: Call, error: VideoTaskError) -> None:
+        call.part.unlink(missing_ok=True)
+        if call.cost_usd is not None:
+            self._ledger.record_settled(call.paid, amount_usd=call.cost_usd)
+        elif not call.is_accepted and error.failure_class not in _MAYBE_CHARGED:
+            self._ledger.record_released(call.paid, message=error.message)
+
+    def _secure(self, one: Wanted, call: Call, suffix: str) -> _Media:
+        """Sync the media, then write down what it cost and where it goes: from here no crash loses it."""
+        durable.sync_file(call.part)
+        durable.sync_folder(call.part.parent)
+        path = one.path(call.paid.intent.take, suffix)
+        if call.cost_usd is None:
+            _log.warning("cost_not_told", item=one.item, model=one.model)
+        amount_usd = call.paid.intent.amount_usd if call.cost_usd is None else call.cost_usd
+        self._ledger.record_settled(call.paid, amount_usd=amount_usd, path=path)
+        return _Media(file=call.part, path=path)
+
+    async def _finish(self, one: Wanted, call: Call, media: _Media) -> None:
+        try:
+            seconds = await asyncio.to_thread(one.probe, media.file)
+        except VideoTaskError:
+            # Kept as evidence beside the good ones: it was paid for.
+            durable.rename(media.file, call.part.with_suffix(".rejected"))
+            raise
+        final = self._context.volume / media.path
+        if media.file != final:
+            durable.rename(media.file, final)
+        self._ledger.record_done(
+            one.item,
+            one.key,
+            path=media.path,
+            take=call.paid.intent.take,
+            duration_seconds=seconds,
+            call=call.paid,
+        )
+        _log.info("item_done", item=one.item, path=media.path)
+        self._count(kept=False)
+
+    def _count(self, *, kept: bool) -> None:
+        if self._are_counted:
+            self._context.progress.item_done(kept=kept)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._context.stopping.wait(), seconds)
+        self._context.stopping.raise_if_set()
+
+
+def _pause_before_retry(error: VideoTaskError, call: Call, *, tries: int) -> float | None:
+    """Return the seconds to wait before the same item is asked again in this run; None when it must not be."""
+    if tries >= MAX_RETRIES or call.is_accepted or call.cost_usd is not None or error.failure_class not in _RETRIED:
+        return None
+    told_seconds = error.retry_after_seconds if isinstance(error, TransientError) else None
+    if told_seconds is not None and told_seconds > LONGEST_RETRY_SECONDS:
+        return None
+    jitter: float = random.uniform(0.5, 1.5)  # noqa: S311  spreads retries, guards nothing
+    backoff_seconds: float = _FIRST_RETRY_SECONDS * 2**tries * jitter
+    return backoff_seconds if told_seconds is None else max(told_seconds, backoff_seconds)

@@ -1,0 +1,84 @@
+"""Step 5: each scene's sound effect, as long as the scene; pays ElevenLabs and nobody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from videotask_contract import layout
+from videotask_contract.errors import PermanentError
+from videotask_contract.ledger_record import item_key
+from videotask_contract.steps import Provider, Step
+from videotask_contract.storyboard import Scene
+from videotask_contract.task_file import TaskFile
+from videotask_contract.timing import scene_frames
+from videotask_steps.clients.elevenlabs import (
+    EFFECT_MODEL,
+    MAX_EFFECT_SECONDS,
+    MIN_EFFECT_SECONDS,
+    ElevenLabsClient,
+)
+from videotask_steps.context import StepContext
+from videotask_steps.credentials import provider_key, provider_settings
+from videotask_steps.items import Call, Wanted, make_items
+from videotask_steps.ledger import LedgerView, read_ledger
+from videotask_steps.media.audio_probe import check_audio
+from videotask_steps.runner import main
+from videotask_steps.scenes import numbered_scenes, scene_label
+
+SHORTFALL_SECONDS: Final = 0.25
+"""How much shorter than asked an effect may be; the assembly fades the rest."""
+
+
+async def work(context: StepContext) -> None:
+    """Make every effect that is missing."""
+    task = context.task
+    scenes = list(numbered_scenes(context.storyboard))
+    context.progress.start(len(scenes), "making sound effects")
+    narrations = read_ledger(context.volume, Step.NARRATION_GENERATION)
+    wanted = [(number, scene, effect_seconds(task, narrations, number)) for number, scene in scenes]
+    settings, key = provider_settings(task, Provider.ELEVENLABS), provider_key(Provider.ELEVENLABS)
+    async with ElevenLabsClient(settings, key) as client:
+        await make_items(context, [_wanted(task, client, number, scene, seconds) for number, scene, seconds in wanted])
+
+
+def effect_seconds(task: TaskFile, narrations: LedgerView, number: str) -> float:
+    """Return how long a scene's effect must be: its frames by the decoded narration, within what the provider makes."""
+    record = narrations.current(number)
+    if record is None or record.duration_seconds is None:
+        raise PermanentError(
+            f"scene {number}: its narration is not in the ledger; narration_generation must be run again",
+            item=number,
+        )
+    rate = task.quality.frame.frames_per_second
+    frames = scene_frames(narration_seconds=record.duration_seconds, frames_per_second=rate)
+    return min(MAX_EFFECT_SECONDS, max(MIN_EFFECT_SECONDS, round(frames / rate, 2)))
+
+
+def _wanted(task: TaskFile, client: ElevenLabsClient, number: str, scene: Scene, seconds: float) -> Wanted:
+    async def make(call: Call) -> str:
+        sound = await client.make_effect(text=scene.sound_effect, seconds=seconds)
+        if sound.credits is not None:
+            call.charged(sound.credits * task.prices.elevenlabs_usd_per_credit)
+        call.part.write_bytes(sound.content)
+        return ".mp3"
+
+    def probe(path: Path) -> float:
+        least_seconds = max(MIN_EFFECT_SECONDS, seconds) - SHORTFALL_SECONDS
+        return check_audio(path, item=number, min_seconds=least_seconds).duration_seconds
+
+    return Wanted(
+        item=number,
+        label=scene_label(number, scene),
+        key=item_key(text=scene.sound_effect, seconds=f"{seconds:.2f}", model=EFFECT_MODEL),
+        model=EFFECT_MODEL,
+        price_usd=task.prices.elevenlabs_effect_usd,
+        path=lambda take, _suffix: layout.effect(number, take=take),
+        suffixes=(".mp3",),
+        make=make,
+        probe=probe,
+    )
+
+
+if __name__ == "__main__":
+    main(Step.SFX_GENERATION, work)

@@ -1,0 +1,261 @@
+"""Step 3: one moving clip for each scene, begun by its composite; pays Kling and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import io
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import structlog
+from PIL import Image
+
+from videotask_contract import layout
+from videotask_contract.errors import (
+    BadInputError,
+    FailureClass,
+    OutcomeUnknownError,
+    PermanentError,
+    TransientError,
+)
+from videotask_contract.ledger_record import item_key
+from videotask_contract.steps import Provider, Step
+from videotask_contract.storyboard import Scene
+from videotask_contract.task_file import TaskFile
+from videotask_steps import durable
+from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClient
+from videotask_steps.context import StepContext
+from videotask_steps.credentials import provider_key, provider_settings
+from videotask_steps.items import Call, Wanted, make_items
+from videotask_steps.media.clip_probe import check_clip
+from videotask_steps.runner import main
+from videotask_steps.scenes import numbered_scenes, scene_label
+from videotask_steps.stop_sign import interrupted
+
+_log: Final = structlog.stdlib.get_logger(__name__)
+
+LOOK_UPS: Final = 6
+"""How often a job of unknown fate is looked for, one poll interval apart: 30 s by default."""
+LOOK_UPS_AFTER_ERROR: Final = 2
+"""After a server error, which says that no job was made."""
+DOWNLOADS: Final = 3
+_LINES: Final = {"720p": 720, "1080p": 1080}
+_JPEG_QUALITY: Final = 95
+
+
+async def work(context: StepContext) -> None:
+    """Make every clip that is missing."""
+    task = context.task
+    scenes = list(numbered_scenes(context.storyboard))
+    context.progress.start(len(scenes), "making clips")
+    clip_price_usd(task)
+    async with KlingClient(provider_settings(task, Provider.KLING), provider_key(Provider.KLING)) as client:
+        await make_items(context, [_wanted(context, client, number, scene) for number, scene in scenes])
+
+
+def clip_price_usd(task: TaskFile) -> Decimal:
+    """Return the table price of one clip; BadInputError names a model or resolution the table does not know."""
+    quality = task.quality
+    try:
+        per_second = task.prices.kling_usd_per_second[quality.video_model][quality.video_resolution]
+    except KeyError:
+        raise BadInputError(
+            f"quality: the price table knows no {quality.video_model} at {quality.video_resolution}",
+        ) from None
+    return per_second * quality.clip_seconds
+
+
+def external_task_id(*, uid: str, number: str, key: str, take: int, tries: int) -> str:
+    """Return our own id of a job, the same for the same try (at most 64 characters)."""
+    return f"{uid.replace('-', '')[:32]}-{number}-{key[:12]}-t{take}-{tries}"[:64]
+
+
+def first_frame(composite: Path, *, resolution: str) -> str:
+    """Return the composite at the clip's size (shorter side 720 or 1080, even pixels) as bare base64 of a JPEG."""
+    with Image.open(composite) as image:
+        scale = _LINES[resolution] / min(image.size)
+        width, height = (max(2, round(side * scale / 2) * 2) for side in image.size)
+        picture = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene) -> Wanted:
+    task, quality = context.task, context.task.quality
+    composite = context.volume / layout.composite(number)
+    if not composite.is_file():
+        raise PermanentError(
+            f"{layout.composite(number)} is missing; composite_creation must be run again",
+            item=number,
+        )
+    key = item_key(
+        composite=durable.sha256_of(composite),
+        motion=scene.motion,
+        model=quality.video_model,
+        resolution=quality.video_resolution,
+        seconds=quality.clip_seconds,
+    )
+    maker = _ClipMaker(task, client, composite=composite, motion=scene.motion)
+    frame = quality.frame
+
+    def probe(path: Path) -> float:
+        return check_clip(
+            path,
+            item=number,
+            min_seconds=quality.clip_seconds,
+            aspect_ratio=frame.width / frame.height,
+        ).duration_seconds
+
+    return Wanted(
+        item=number,
+        label=scene_label(number, scene),
+        key=key,
+        model=quality.video_model,
+        price_usd=clip_price_usd(task),
+        path=lambda take, _suffix: layout.clip(number, take=take),
+        suffixes=(".mp4",),
+        make=maker.make,
+        resume=maker.resume,
+        probe=probe,
+        external_id=lambda take, tries: external_task_id(
+            uid=task.task.uid,
+            number=number,
+            key=key,
+            take=take,
+            tries=tries,
+        ),
+    )
+
+
+class _ClipMaker:
+    """Starts one scene's job or finds it again, waits for it, and fetches the clip."""
+
+    def __init__(self, task: TaskFile, client: KlingClient, *, composite: Path, motion: str) -> None:
+        self._task = task
+        self._client = client
+        self._composite = composite
+        self._motion = motion
+        self._poll_seconds = client_poll_seconds(task)
+
+    async def make(self, call: Call) -> str:
+        """Post the job, wait and download."""
+        job = await self._create(call)
+        call.accepted(job.job_id)
+        return await self._wait_and_download(call, job)
+
+    async def resume(self, call: Call) -> str | None:
+        """Go on with a job that an earlier run posted, or may have posted; None when the provider knows none."""
+        provider_id = call.paid.provider_id
+        if provider_id is not None:
+            job = await self._client.fetch(provider_id)
+        else:
+            job = await self._look_up(call, times=LOOK_UPS)
+            if job is not None:
+                call.accepted(job.job_id)
+        return None if job is None else await self._wait_and_download(call, job)
+
+    async def _create(self, call: Call) -> Job:
+        quality = self._task.quality
+        request = ClipRequest(
+            model=quality.video_model,
+            prompt=self._motion,
+            first_frame=await asyncio.to_thread(first_frame, self._composite, resolution=quality.video_resolution),
+            resolution=quality.video_resolution,
+            seconds=quality.clip_seconds,
+            external_task_id=call.external_id,
+        )
+        try:
+            return await self._client.create(request)
+        except OutcomeUnknownError as error:
+            job = await self._look_up(call, times=LOOK_UPS)
+            if job is None:
+                raise TransientError(
+                    f"{error.message}; it was looked for and is not there",
+                    failure_class=FailureClass.NETWORK,
+                ) from error
+            return job
+        except TransientError as error:
+            if error.failure_class is not FailureClass.TRANSIENT:
+                raise
+            job = await self._look_up(call, times=LOOK_UPS_AFTER_ERROR)
+            if job is None:
+                raise
+            return job
+
+    async def _look_up(self, call: Call, *, times: int) -> Job | None:
+        """Look for a job by our own id, several times: a job that was just taken may not be listed yet."""
+        begun_at = call.paid.intent.at.timestamp()
+        for look in range(1, times + 1):
+            try:
+                job = await self._client.find(call.external_id)
+            except TransientError as error:
+                raise OutcomeUnknownError(f"it is unknown whether kling took the job: {error.message}") from error
+            is_old = time.time() - begun_at > LOOK_UPS * self._poll_seconds
+            if job is not None or look == times or is_old:
+                return job
+            await self._pause(call)
+        return None
+
+    async def _wait_and_download(self, call: Call, job: Job) -> str:
+        finished = await self._wait(call, job)
+        if finished.state != JobState.SUCCEEDED:
+            call.charged(finished.billed_usd or Decimal(0))
+            raise self._client.failure_of_job(finished)
+        if finished.url is None:
+            _charge(call, finished)
+            raise TransientError("kling's job succeeded without a clip", failure_class=FailureClass.BAD_MEDIA)
+        await self._download(finished.url, call.part)
+        _charge(call, finished)
+        return ".mp4"
+
+    async def _wait(self, call: Call, job: Job) -> Job:
+        current: Job | None = job
+        while current is None or current.state not in {JobState.SUCCEEDED, JobState.FAILED}:
+            await self._pause(call)
+            try:
+                current = await self._client.fetch(job.job_id)
+            except TransientError as error:
+                # Polling is free and the job goes on: the item's own limit ends this, not one lost answer.
+                _log.info("poll_failed", job_id=job.job_id, message=error.message)
+        return current
+
+    async def _download(self, url: str, part: Path) -> None:
+        for tries in range(1, DOWNLOADS + 1):
+            try:
+                await self._client.download(url, part)
+            except TransientError as error:
+                if tries == DOWNLOADS:
+                    raise
+                _log.info("download_repeated", message=error.message)
+            else:
+                return
+
+    async def _pause(self, call: Call) -> None:
+        """Wait for the next poll; polling stops at once when told to: the ledger knows the job."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(call.stopping.wait(), self._poll_seconds)
+        if call.stopping.is_set():
+            if call.is_accepted:
+                raise interrupted(f"{call.stopping.reason}; the job goes on at kling and the next run asks for it")
+            raise OutcomeUnknownError(
+                f"stopped while it was unknown whether kling took the job: {call.stopping.reason}"
+            )
+
+
+def client_poll_seconds(task: TaskFile) -> float:
+    """Return the pause between two polls."""
+    return provider_settings(task, Provider.KLING).poll_interval_seconds
+
+
+def _charge(call: Call, job: Job) -> None:
+    if job.billed_usd is not None:
+        call.charged(job.billed_usd)
+
+
+if __name__ == "__main__":
+    main(Step.VIDEO_GENERATION, work)
