@@ -1,0 +1,154 @@
+"""Watches VideoTasks, Channels, Jobs and pods with kopf in its own thread; hands each event over and does no more.
+
+kopf gets `on.event` handlers alone: no timers, daemons or delete handlers, so that it writes no finalizers,
+annotations or Events of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import kopf
+import structlog
+
+from videotask_operator.kube.connection import load_configuration
+from videotask_operator.kube.paths import Kind
+
+EventSink = Callable[[Kind, str | None, Mapping[str, Any]], None]
+"""Kind, type (ADDED, MODIFIED, DELETED; None in a watch's first list) and object of one event."""
+
+_log = structlog.get_logger()
+
+_ERROR_BACKOFFS_SECONDS: Final = (0.2, 0.5, 1, 2, 2)
+"""kopf's own end at 21 s; after these it lists anew, or ends and is begun again below."""
+_RESTART_SECONDS: Final = 1.0
+_EXIT_SECONDS: Final = 1.0
+_REQUEST_SECONDS: Final = 30.0
+_CONNECT_SECONDS: Final = 5.0
+
+
+class Watch:
+    """A running watch; `stop` ends it."""
+
+    def __init__(self, *, namespaces: Iterable[str], on_event: EventSink, kubeconfig: Path | None = None) -> None:
+        self._namespaces = tuple(namespaces)
+        self._on_event = on_event
+        self._kubeconfig = kubeconfig
+        self._target = asyncio.get_running_loop()
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._current: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin; events reach `on_event` in the loop in which this object was made."""
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while the thread runs."""
+        return self._thread.is_alive()
+
+    def restart(self) -> None:
+        """End the present watches and begin new ones, for example because the custom resources were not there."""
+        with self._lock:
+            if self._current is not None:
+                loop, flag = self._current
+                loop.call_soon_threadsafe(flag.set)
+
+    async def stop(self, *, timeout_seconds: float = 4.0) -> bool:
+        """End the watches and wait for the thread; False where it did not end in time and is left behind."""
+        self._stopping.set()
+        self.restart()
+        await asyncio.to_thread(self._thread.join, timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                asyncio.run(self._watch())
+            except Exception as error:  # noqa: BLE001  whatever ends kopf, the watches must go on
+                _log.warning("watch_ended", error=repr(error)[:500])
+            self._stopping.wait(_RESTART_SECONDS)
+
+    async def _watch(self) -> None:
+        flag = asyncio.Event()
+        with self._lock:
+            self._current = (asyncio.get_running_loop(), flag)
+        try:
+            if self._stopping.is_set():
+                return
+            await kopf.operator(
+                registry=self._registry(),
+                settings=build_settings(),
+                namespaces=list(self._namespaces),
+                standalone=True,
+                stop_flag=flag,
+            )
+        finally:
+            with self._lock:
+                self._current = None
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(self._login)
+        for kind in Kind:
+            kopf.on.event(kind.group, kind.version, kind.value, registry=registry, id=f"see-{kind.value}")(
+                self._handler(kind)
+            )
+        return registry
+
+    def _handler(self, kind: Kind) -> Callable[..., Any]:
+        async def hand_over(event: Mapping[str, Any], **_: Any) -> None:
+            # A closed loop means that the process ends: there is nobody left to tell.
+            with contextlib.suppress(RuntimeError):
+                self._target.call_soon_threadsafe(self._on_event, kind, event["type"], event["object"])
+
+        return hand_over
+
+    async def _login(self, **_: Any) -> kopf.ConnectionInfo:
+        configuration = await load_configuration(self._kubeconfig)
+        header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        scheme, token = (header or " ").rsplit(" ", 1)
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            scheme=(scheme or "Bearer") if token else None,
+            token=token or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            proxy_url=configuration.proxy,
+        )
+
+
+def start(namespaces: Iterable[str], on_event: EventSink, *, kubeconfig: Path | None = None) -> Watch:
+    """Begin to watch; call it in the loop that wants the events, once everything was listed there."""
+    # kopf says "handler succeeded" for each event; what matters is said by the reconciler.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    watch = Watch(namespaces=namespaces, on_event=on_event, kubeconfig=kubeconfig)
+    watch.start()
+    return watch
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: it scans once, has no peers, posts nothing and asks only for what is ours."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.networking.error_backoffs = _ERROR_BACKOFFS_SECONDS
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    settings.networking.connect_timeout = _CONNECT_SECONDS
+    settings.queueing.exit_timeout = _EXIT_SECONDS
+    settings.process.ultimate_exiting_timeout = None
+    for kind in Kind:
+        if kind.label_selector is not None:
+            settings.watching.label_selectors[kind.group, kind.version, kind.value] = kind.label_selector
+    return settings

@@ -1,0 +1,252 @@
+"""What is known of the cluster; fed by watch events and replaced by each LIST, and never emptied by an error.
+
+Absence is believed only when the API server said so: a DELETED event, or a LIST that is newer than the object.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from videotask_operator.core.model import ChannelResource, JobSeen, PodSeen, TaskKey, TaskResource
+from videotask_operator.kube.parse import (
+    Meta,
+    parse_channel,
+    parse_job,
+    parse_meta,
+    parse_pod,
+    parse_task,
+    parse_version,
+)
+from videotask_operator.kube.paths import Kind
+
+Value = TaskResource | ChannelResource | JobSeen | PodSeen
+
+_REMEMBERED_JOBS: Final = 10_000
+"""Uids of Jobs kept beyond their deletion; a terminating pod still names its Job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One object."""
+
+    meta: Meta
+    value: Value
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """All objects of one kind in one namespace, by name."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    deleted_at: dict[str, int] = field(default_factory=dict)
+    """Version of a deletion, by name: an older sight of the object must not bring it back."""
+    listed_at: int | None = None
+
+
+class Cache:
+    """Objects by kind, namespace and name. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[tuple[Kind, str], _Shelf] = {}
+        self._names_of_task: dict[tuple[Kind, TaskKey], set[str]] = {}
+        self._job_uids: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def task_keys(self) -> Iterator[TaskKey]:
+        """Yield the keys of all VideoTasks."""
+        for (kind, namespace), shelf in self._shelves.items():
+            if kind is Kind.TASK:
+                yield from (TaskKey(namespace, name) for name in shelf.entries)
+
+    def task(self, key: TaskKey) -> TaskResource | None:
+        """Return a VideoTask."""
+        entry = self.entry(Kind.TASK, key.namespace, key.name)
+        return entry.value if entry and isinstance(entry.value, TaskResource) else None
+
+    def channel(self, namespace: str, name: str) -> ChannelResource | None:
+        """Return a Channel."""
+        entry = self.entry(Kind.CHANNEL, namespace, name)
+        return entry.value if entry and isinstance(entry.value, ChannelResource) else None
+
+    def jobs(self, key: TaskKey) -> tuple[JobSeen, ...]:
+        """Return the Jobs that belong to a task, oldest first."""
+        jobs = [entry.value for entry in self._entries_of(Kind.JOB, key) if isinstance(entry.value, JobSeen)]
+        return tuple(sorted(jobs, key=lambda job: (job.created_at, job.name)))
+
+    def pods(self, key: TaskKey) -> tuple[tuple[Meta, PodSeen], ...]:
+        """Return the pods that say they belong to a task, oldest first."""
+        pods = [
+            (entry.meta, entry.value) for entry in self._entries_of(Kind.POD, key) if isinstance(entry.value, PodSeen)
+        ]
+        return tuple(sorted(pods, key=lambda pair: (pair[1].created_at, pair[1].name)))
+
+    def all_pods(self, namespace: str) -> Iterator[tuple[Meta, PodSeen]]:
+        """Yield all pods of a namespace."""
+        for entry in self._shelf(Kind.POD, namespace).entries.values():
+            if isinstance(entry.value, PodSeen):
+                yield entry.meta, entry.value
+
+    def entry(self, kind: Kind, namespace: str, name: str) -> Entry | None:
+        """Return one object."""
+        return self._shelf(kind, namespace).entries.get(name)
+
+    def job_uid(self, namespace: str, name: str) -> str | None:
+        """Return the uid of our Job of this name, also for some time after it is gone."""
+        return self._job_uids.get((namespace, name))
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def put(self, kind: Kind, body: Mapping[str, Any]) -> frozenset[TaskKey]:
+        """Take an object in, unless a newer sight of it is known; return the tasks for which something changed."""
+        meta = parse_meta(body)
+        shelf = self._shelf(kind, meta.namespace)
+        before = shelf.entries.get(meta.name)
+        if before is not None and not _is_newer(meta.version, before.meta.version):
+            return frozenset()
+        if not _is_newer(meta.version, shelf.deleted_at.get(meta.name)):
+            return frozenset()
+        after = _parse(kind, meta, body, before)
+        self._store(kind, shelf, after)
+        return self._affected(kind, before, after)
+
+    def delete(self, kind: Kind, body: Mapping[str, Any]) -> frozenset[TaskKey]:
+        """Forget an object that the API server said was deleted; return the tasks that this concerns."""
+        meta = parse_meta(body)
+        shelf = self._shelf(kind, meta.namespace)
+        before = shelf.entries.get(meta.name)
+        if before is not None and _is_newer(before.meta.version, meta.version) and before.meta.uid != meta.uid:
+            return frozenset()
+        if meta.version is not None:
+            shelf.deleted_at[meta.name] = max(meta.version, shelf.deleted_at.get(meta.name, 0))
+        if before is None:
+            return frozenset()
+        self._remove(kind, shelf, before)
+        return self._affected(kind, before, None)
+
+    def replace(
+        self, kind: Kind, namespace: str, bodies: Iterable[Mapping[str, Any]], *, version: str
+    ) -> frozenset[TaskKey]:
+        """Make a whole LIST the truth, but for what was seen after it; return the tasks for which something changed.
+
+        A list older than the one before means that the cluster's store was restored: then only the list counts.
+        """
+        shelf = self._shelf(kind, namespace)
+        listed_at = parse_version(version)
+        rewound = listed_at is None or (shelf.listed_at is not None and listed_at < shelf.listed_at)
+        take = self._replace_all if rewound else self._merge
+        changed = take(kind, shelf, bodies, listed_at)
+        shelf.listed_at = listed_at
+        shelf.deleted_at = (
+            {}
+            if rewound or listed_at is None
+            else {name: deleted for name, deleted in shelf.deleted_at.items() if deleted > listed_at}
+        )
+        return changed
+
+    def _merge(
+        self, kind: Kind, shelf: _Shelf, bodies: Iterable[Mapping[str, Any]], listed_at: int | None
+    ) -> frozenset[TaskKey]:
+        changed: set[TaskKey] = set()
+        listed = set()
+        for body in bodies:
+            listed.add(body["metadata"]["name"])
+            changed |= self.put(kind, body)
+        for name, entry in list(shelf.entries.items()):
+            if name not in listed and not _is_newer(entry.meta.version, listed_at):
+                self._remove(kind, shelf, entry)
+                changed |= self._affected(kind, entry, None)
+        return frozenset(changed)
+
+    def _replace_all(
+        self, kind: Kind, shelf: _Shelf, bodies: Iterable[Mapping[str, Any]], _: int | None
+    ) -> frozenset[TaskKey]:
+        changed: set[TaskKey] = set()
+        before = dict(shelf.entries)
+        for entry in before.values():
+            self._remove(kind, shelf, entry)
+        for body in bodies:
+            meta = parse_meta(body)
+            known = before.pop(meta.name, None)
+            after = _parse(kind, meta, body, known)
+            self._store(kind, shelf, after)
+            changed |= self._affected(kind, known, after)
+        for entry in before.values():
+            changed |= self._affected(kind, entry, None)
+        return frozenset(changed)
+
+    def _store(self, kind: Kind, shelf: _Shelf, entry: Entry) -> None:
+        meta = entry.meta
+        before = shelf.entries.get(meta.name)
+        if before is not None:
+            self._remove(kind, shelf, before)
+        shelf.entries[meta.name] = entry
+        if kind in {Kind.JOB, Kind.POD} and meta.key:
+            self._names_of_task.setdefault((kind, meta.key), set()).add(meta.name)
+        if kind is Kind.JOB:
+            self._remember_job(meta)
+
+    def _remove(self, kind: Kind, shelf: _Shelf, entry: Entry) -> None:
+        del shelf.entries[entry.meta.name]
+        if entry.meta.key is None:
+            return
+        names = self._names_of_task.get((kind, entry.meta.key))
+        if names is not None:
+            names.discard(entry.meta.name)
+            if not names:
+                del self._names_of_task[kind, entry.meta.key]
+
+    def _remember_job(self, meta: Meta) -> None:
+        self._job_uids[meta.namespace, meta.name] = meta.uid
+        self._job_uids.move_to_end((meta.namespace, meta.name))
+        while len(self._job_uids) > _REMEMBERED_JOBS:
+            self._job_uids.popitem(last=False)
+
+    def _affected(self, kind: Kind, before: Entry | None, after: Entry | None) -> frozenset[TaskKey]:
+        if before is not None and after is not None and before.value == after.value:
+            return frozenset()
+        entry = after or before
+        if entry is None:
+            return frozenset()
+        meta = entry.meta
+        if kind is Kind.TASK:
+            return frozenset({TaskKey(meta.namespace, meta.name)})
+        if kind is Kind.CHANNEL:
+            return frozenset(self._tasks_of_channel(meta.namespace, meta.name))
+        return frozenset({meta.key}) if meta.key else frozenset()
+
+    def _tasks_of_channel(self, namespace: str, channel: str) -> Iterator[TaskKey]:
+        for entry in self._shelf(Kind.TASK, namespace).entries.values():
+            task = entry.value
+            if isinstance(task, TaskResource) and task.spec is not None and task.spec.channel_ref.name == channel:
+                yield task.key
+
+    def _entries_of(self, kind: Kind, key: TaskKey) -> list[Entry]:
+        shelf = self._shelf(kind, key.namespace)
+        return [shelf.entries[name] for name in self._names_of_task.get((kind, key), ())]
+
+    def _shelf(self, kind: Kind, namespace: str) -> _Shelf:
+        return self._shelves.setdefault((kind, namespace), _Shelf())
+
+
+def _is_newer(version: int | None, known: int | None) -> bool:
+    """Tell whether `version` is later; where one cannot be compared the later arrival counts as later."""
+    return version is None or known is None or version > known
+
+
+def _parse(kind: Kind, meta: Meta, body: Mapping[str, Any], before: Entry | None) -> Entry:
+    value: Value
+    match kind:
+        case Kind.TASK:
+            known = before.value if before is not None and isinstance(before.value, TaskResource) else None
+            value = parse_task(body, known=known)
+        case Kind.CHANNEL:
+            value = parse_channel(body)
+        case Kind.JOB:
+            value = parse_job(body)
+        case Kind.POD:
+            value = parse_pod(body)
+    return Entry(meta=meta, value=value)

@@ -1,0 +1,384 @@
+"""The cluster port over Kubernetes: observe, create, delete, show; in the reconciler's loop and never blocking it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from videotask_contract.errors import VideoTaskError
+from videotask_contract.resources import LABEL_RUN_ID
+from videotask_operator.core.model import (
+    Caller,
+    EventDraft,
+    Observation,
+    PodSeen,
+    RunOrder,
+    RunRecord,
+    TaskKey,
+)
+from videotask_operator.core.ports import ForeignJobError
+from videotask_operator.kube.api import JSON_PATCH, METADATA_ONLY, Api, ApiRefusedError, ApiUnavailableError
+from videotask_operator.kube.build_job import JobSettings, build_config_map, build_job
+from videotask_operator.kube.cache import Cache
+from videotask_operator.kube.connection import load_configuration
+from videotask_operator.kube.events import EventPoster
+from videotask_operator.kube.parse import NOT_STARTED, Meta, not_started_message, parse_meta, parse_pod, parse_time
+from videotask_operator.kube.paths import OURS, TASK_KIND, Kind, core, objects, one
+from videotask_operator.kube.status_patch import build_status_patch
+from videotask_operator.kube.tokens import TokenReviewer
+
+_log = structlog.get_logger()
+
+_NOT_STARTED_AFTER: Final = timedelta(seconds=30)
+_RETRY_RESYNC_SECONDS: Final = 2.0
+_SWEEP_EVERY: Final = timedelta(minutes=10)
+_CONFLICT: Final = 409
+_UNPROCESSABLE: Final = 422
+_NOT_FOUND: Final = 404
+
+
+class KubeCluster:
+    """Implements ClusterPort. Make it inside the running loop that uses it; `close` ends its connections."""
+
+    def __init__(self, api: Api, *, namespaces: Iterable[str], jobs: JobSettings) -> None:
+        self._api = api
+        self._namespaces = tuple(dict.fromkeys(namespaces))
+        self._jobs = jobs
+        self._cache = Cache()
+        self._notify: Callable[[TaskKey], None] = _ignore
+        self._served_again: Callable[[], None] | None = None
+        self._was_unserved = False
+        self._events = EventPoster(api, reporter=os.environ.get("HOSTNAME", "videotask-operator"), now=_now)
+        self._tokens = TokenReviewer(
+            api, namespaces=frozenset(self._namespaces), service_account=jobs.service_account, clock=time.time
+        )
+        self._unlisted = {(kind, namespace) for kind in Kind for namespace in self._namespaces}
+        self._swept_at: datetime | None = None
+        self.last_resync_tried_at: datetime | None = None
+        self.last_resync_ok_at: datetime | None = None
+
+    @classmethod
+    async def connect(
+        cls,
+        *,
+        namespaces: Iterable[str],
+        jobs: JobSettings,
+        kubeconfig: Path | None = None,
+        timeout_seconds: float = 10.0,
+    ) -> KubeCluster:
+        """Return the adaptor, connected as `load_configuration` says; nothing is listed yet."""
+        configuration = await load_configuration(kubeconfig)
+        return cls(Api(configuration, timeout_seconds=timeout_seconds), namespaces=namespaces, jobs=jobs)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._api.close()
+
+    # --- observing ----------------------------------------------------------------------------------------------
+
+    def on_change(self, notify: Callable[[TaskKey], None]) -> None:
+        """Call `notify` with each task that may have changed."""
+        self._notify = notify
+
+    def on_served_again(self, call: Callable[[], None]) -> None:
+        """Call this when the custom resources are served again after they were not: watches must begin anew."""
+        self._served_again = call
+
+    @property
+    def is_synced(self) -> bool:
+        """True once every kind was listed in every namespace."""
+        return not self._unlisted
+
+    def task_keys(self) -> Iterable[TaskKey]:
+        """Return the keys of all VideoTasks in the cache."""
+        return tuple(self._cache.task_keys())
+
+    def observe(self, key: TaskKey) -> Observation:
+        """Return all that concerns one task, from the cache.
+
+        A pod whose Job is not known to be ours counts as existing, but nothing it says of its end is passed on.
+        """
+        task = self._cache.task(key)
+        channel = None
+        if task is not None and task.spec is not None:
+            channel = self._cache.channel(key.namespace, task.spec.channel_ref.name)
+        now = _now()
+        return Observation(
+            task=task,
+            channel=channel,
+            jobs=self._cache.jobs(key),
+            pods=tuple(self._judge(meta, pod, now) for meta, pod in self._cache.pods(key)),
+        )
+
+    def take_event(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Take a watch event in; `event_type` is None for objects of a watch's first list."""
+        take = self._cache.delete if event_type == "DELETED" else self._cache.put
+        self._tell(take(kind, body))
+
+    async def resync(self) -> bool:
+        """LIST everything, replace the cache by it, tell what changed; False where some list failed and was kept."""
+        self.last_resync_tried_at = _now()
+        pairs = [(kind, namespace) for kind in Kind for namespace in self._namespaces]
+        failures = [error for error in await asyncio.gather(*(self._relist(*pair) for pair in pairs)) if error]
+        self._look_for_served(failures)
+        self._tell(self._slow_starters())
+        if failures:
+            _log.warning("resync_failed", failed=len(failures), of=len(pairs), error=failures[0].message)
+            return False
+        self.last_resync_ok_at = _now()
+        await self._sweep_config_maps()
+        return True
+
+    async def keep_synced(self, *, every_seconds: float, stop: asyncio.Event) -> None:
+        """Resync now and then every so many seconds, sooner after a failure, until `stop` is set."""
+        while not stop.is_set():
+            is_ok = await self.resync()
+            pause = every_seconds if is_ok else min(_RETRY_RESYNC_SECONDS, every_seconds)
+            try:
+                await asyncio.wait_for(stop.wait(), timeout=pause)
+            except TimeoutError:
+                continue
+
+    # --- acting -------------------------------------------------------------------------------------------------
+
+    async def create_run(self, order: RunOrder) -> None:
+        """Create ConfigMap and Job; both are there already under this run id is success.
+
+        Both requests go out at once: until the kubelet has found the ConfigMap the pod does not start, and a second
+        call makes good what one of them missed. Raises ForeignJobError where one of the names is taken by another,
+        ApiUnavailableError and ApiRefusedError as the API server says.
+        """
+        outcomes = await asyncio.gather(
+            self._create_or_adopt(core("configmaps", order.key.namespace), build_config_map(order), order),
+            self._create_or_adopt(objects(Kind.JOB, order.key.namespace), build_job(order, self._jobs), order),
+            return_exceptions=True,
+        )
+        config_map, job = outcomes
+        if isinstance(config_map, ForeignJobError) and isinstance(job, dict):
+            # A Job of ours must not read what somebody else wrote.
+            await self._api.delete(one(Kind.JOB, order.key.namespace, order.job_name), uid=job["metadata"]["uid"])
+        for outcome in (job, config_map):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if isinstance(job, dict):
+            self._cache.put(Kind.JOB, job)
+
+    async def delete_run(self, key: TaskKey, job_name: str) -> None:
+        """Delete Job, pods and ConfigMap in the background; gone already is success, and a foreign one is left."""
+        await asyncio.gather(
+            self._delete_if_ours(one(Kind.JOB, key.namespace, job_name), key),
+            self._delete_if_ours(core("configmaps", key.namespace, job_name), key),
+        )
+
+    async def save_status(self, key: TaskKey, *, uid: str, status: dict[str, Any]) -> None:
+        """Make the resource's status this one; a resource gone or re-created is success."""
+        for _ in range(2):
+            task = self._cache.task(key)
+            if task is None or task.uid != uid:
+                return
+            patch = build_status_patch(uid=uid, known=task.status, wanted=status)
+            if not patch:
+                return
+            path = f"{one(Kind.TASK, key.namespace, key.name)}/status"
+            try:
+                self._cache.put(Kind.TASK, await self._api.patch(path, patch, content_type=JSON_PATCH))
+            except ApiRefusedError as error:
+                if error.status == _NOT_FOUND:
+                    return
+                if error.status not in {_CONFLICT, _UNPROCESSABLE}:
+                    raise
+                if not await self._refresh(key):
+                    raise
+            else:
+                return
+        raise ApiUnavailableError(f"the status of {key} changed under our hands twice; it is saved at the next look")
+
+    async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
+        """Post an Event on the VideoTask; failure to do so is logged and harmless."""
+        await self._events.post(key, uid=uid, event=event)
+
+    # --- who speaks ---------------------------------------------------------------------------------------------
+
+    async def authenticate(self, token: str) -> Caller | None:
+        """Return who holds this report token, or None; ApiUnavailableError where nobody could be asked."""
+        return await self._tokens.identify(token)
+
+    async def owns_run(self, caller: Caller, run: RunRecord, key: TaskKey) -> bool:
+        """Tell whether the caller is a pod of this run's Job: by its controller's uid, not by a label alone.
+
+        A pod that once got the run's start permit was looked at then; it may report after its Job is gone.
+        """
+        if caller.namespace != key.namespace:
+            return False
+        if run.permitted_pod_uid == caller.pod_uid:
+            return True
+        meta = await self._find_pod(caller)
+        if meta is None or meta.run_id != run.run_id or meta.owner is None:
+            return False
+        owner = meta.owner
+        if owner.kind != "Job" or owner.name != run.job_name:
+            return False
+        return owner.uid == await self._find_job_uid(key, run)
+
+    async def is_pod_gone(self, key: TaskKey, pod_uid: str) -> bool:
+        """Tell whether the API server says now that this pod is gone or has ended; its silence is no proof."""
+        for meta, _ in self._cache.all_pods(key.namespace):
+            if meta.uid == pod_uid:
+                body = await self._api.fetch_or_none(one(Kind.POD, key.namespace, meta.name))
+                return body is None or _is_over(body, pod_uid)
+        items, _ = await self._api.fetch_list(objects(Kind.POD, key.namespace), label_selector=OURS)
+        return all(_is_over(body, pod_uid) for body in items)
+
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    def _tell(self, keys: Iterable[TaskKey]) -> None:
+        for key in keys:
+            self._notify(key)
+
+    def _judge(self, meta: Meta, pod: PodSeen, now: datetime) -> PodSeen:
+        if not self._is_of_our_job(meta):
+            pod = dataclasses.replace(pod, exit_code=None, termination_message=None)
+        if _is_slow_starter(pod, now):
+            return dataclasses.replace(pod, waiting_reason=NOT_STARTED, waiting_message=not_started_message(pod))
+        return pod
+
+    def _is_of_our_job(self, meta: Meta) -> bool:
+        owner = meta.owner
+        return (
+            owner is not None and owner.kind == "Job" and owner.uid == self._cache.job_uid(meta.namespace, owner.name)
+        )
+
+    def _slow_starters(self) -> set[TaskKey]:
+        """Return the tasks of pods that do not start: time alone changes what is observed of them."""
+        now = _now()
+        return {
+            meta.key
+            for namespace in self._namespaces
+            for meta, pod in self._cache.all_pods(namespace)
+            if meta.key is not None and _is_slow_starter(pod, now)
+        }
+
+    async def _relist(self, kind: Kind, namespace: str) -> VideoTaskError | None:
+        try:
+            items, version = await self._api.fetch_list(objects(kind, namespace), label_selector=kind.label_selector)
+        except (ApiRefusedError, ApiUnavailableError) as error:
+            return error
+        changed = self._cache.replace(kind, namespace, items, version=version)
+        self._unlisted.discard((kind, namespace))
+        self._tell(changed)
+        return None
+
+    def _look_for_served(self, failures: list[VideoTaskError]) -> None:
+        unserved = any(isinstance(error, ApiRefusedError) and error.status == _NOT_FOUND for error in failures)
+        if self._was_unserved and not unserved and self._served_again is not None:
+            self._served_again()
+        self._was_unserved = unserved
+
+    async def _create_or_adopt(self, path: str, body: dict[str, Any], order: RunOrder) -> dict[str, Any]:
+        try:
+            return await self._api.create(path, body)
+        except ApiRefusedError as error:
+            if error.status != _CONFLICT:
+                raise
+        existing = await self._api.fetch_or_none(f"{path}/{order.job_name}")
+        if existing is None:
+            raise ApiUnavailableError(f"{path}/{order.job_name} was there and is gone; it is created at the next look")
+        if not _is_of_run(existing, order):
+            raise ForeignJobError(
+                f"{existing.get('kind', 'an object')} {order.job_name} exists and is not of run {order.run_id}; "
+                "delete it, and the run starts"
+            )
+        return existing
+
+    async def _delete_if_ours(self, path: str, key: TaskKey) -> None:
+        body = await self._api.fetch_or_none(path)
+        if body is None:
+            return
+        meta = parse_meta(body)
+        owner = meta.owner
+        if owner is None or (owner.kind, owner.name) != (TASK_KIND, key.name):
+            _log.warning("foreign_object_left", path=path, task=str(key))
+            return
+        await self._api.delete(path, uid=meta.uid)
+
+    async def _refresh(self, key: TaskKey) -> bool:
+        """Read a VideoTask anew; False when what we had of it was right."""
+        before = self._cache.task(key)
+        body = await self._api.fetch_or_none(one(Kind.TASK, key.namespace, key.name))
+        if body is None:
+            return True
+        self._cache.put(Kind.TASK, body)
+        return self._cache.task(key) != before
+
+    async def _find_pod(self, caller: Caller) -> Meta | None:
+        entry = self._cache.entry(Kind.POD, caller.namespace, caller.pod_name)
+        if entry is not None and entry.meta.uid == caller.pod_uid:
+            return entry.meta
+        body = await self._api.fetch_or_none(one(Kind.POD, caller.namespace, caller.pod_name))
+        if body is None or body["metadata"]["uid"] != caller.pod_uid:
+            return None
+        return parse_meta(body)
+
+    async def _find_job_uid(self, key: TaskKey, run: RunRecord) -> str | None:
+        known = self._cache.job_uid(key.namespace, run.job_name)
+        if known is not None:
+            return known
+        body = await self._api.fetch_or_none(one(Kind.JOB, key.namespace, run.job_name))
+        if body is None:
+            return None
+        meta = parse_meta(body)
+        is_ours = meta.run_id == run.run_id and meta.owner is not None and meta.owner.uid == run.task_uid
+        return meta.uid if is_ours else None
+
+    async def _sweep_config_maps(self) -> None:
+        """Delete the ConfigMaps whose Job is gone for good, so that task.json files do not pile up."""
+        now = _now()
+        if self._swept_at is not None and now - self._swept_at < _SWEEP_EVERY:
+            return
+        self._swept_at = now
+        for namespace in self._namespaces:
+            try:
+                await self._sweep(namespace, older_than=now - _SWEEP_EVERY)
+            except VideoTaskError as error:
+                _log.warning("config_maps_not_swept", namespace=namespace, error=error.message)
+
+    async def _sweep(self, namespace: str, *, older_than: datetime) -> None:
+        items, _ = await self._api.fetch_list(core("configmaps", namespace), label_selector=OURS, accept=METADATA_ONLY)
+        for body in items:
+            meta = parse_meta(body)
+            is_old = parse_time(body["metadata"]["creationTimestamp"]) < older_than
+            is_ours = meta.owner is not None and meta.owner.kind == TASK_KIND
+            if is_old and is_ours and self._cache.entry(Kind.JOB, namespace, meta.name) is None:
+                await self._api.delete(core("configmaps", namespace, meta.name), uid=meta.uid)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _ignore(_: TaskKey) -> None:
+    """Stand in until somebody wants to know."""
+
+
+def _is_slow_starter(pod: PodSeen, now: datetime) -> bool:
+    has_begun = pod.running or pod.finished or pod.exit_code is not None
+    is_explained = pod.waiting_reason is not None or pod.deleting
+    return not has_begun and not is_explained and now - pod.created_at > _NOT_STARTED_AFTER
+
+
+def _is_of_run(body: Mapping[str, Any], order: RunOrder) -> bool:
+    meta = parse_meta(body)
+    label = (body["metadata"].get("labels") or {}).get(LABEL_RUN_ID)
+    return label == order.run_id and meta.owner is not None and meta.owner.uid == order.task_uid
+
+
+def _is_over(body: Mapping[str, Any], pod_uid: str) -> bool:
+    return body["metadata"]["uid"] != pod_uid or parse_pod(body).finished
