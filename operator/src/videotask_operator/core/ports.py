@@ -98,8 +98,14 @@ class Transaction(Protocol):
     async def save_items(self, task_uid: str, step: Step, run_id: str, items: Sequence[Item]) -> None:
         """Insert or update items (key: task, step, item, take)."""
 
+    async def load_items(self, task_uid: str, step: Step) -> tuple[Item, ...]:
+        """Return the items of a step, by name and take."""
+
     async def save_spend(self, record: TaskRecord, step: Step, spend: Sequence[Spend], *, time_zone: str) -> None:
         """Insert or settle paid calls (key: call_id); adds the difference to budget_days of the channel's day."""
+
+    async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
+        """Return every paid call of a task, oldest first."""
 
     async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
         """Return what is spent and reserved for the task and for its channel's day that holds `now`."""
@@ -130,3 +136,11 @@ class StorePort(Protocol):
 
 class NotLeaderError(Exception):
     """Another process decides; nothing was written."""
+
+
+class StoreUnavailableError(Exception):
+    """PostgreSQL broke off; what the transaction wrote is lost, or (broken in the commit) kept: decide again."""
+
+
+class RecordConflictError(Exception):
+    """A constraint of the record refused a write (a second open run, an unknown task); nothing was written."""

@@ -1,0 +1,29 @@
+"""Which of a channel's days a moment belongs to; an unknown time zone must never keep money from being recorded."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+def day_of(moment: datetime, time_zone: str) -> date:
+    """Return the calendar day in this IANA time zone; a moment without a zone is UTC.
+
+    Days are 23 to 25 hours long where clocks change. An unknown zone counts as UTC and is logged once.
+    """
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return aware.astimezone(_zone(time_zone)).date()
+
+
+@lru_cache(maxsize=256)
+def _zone(time_zone: str) -> tzinfo:
+    try:
+        return ZoneInfo(time_zone)
+    except (KeyError, ValueError, OSError):
+        _log.warning("time_zone_unknown", time_zone=time_zone, used_instead="UTC")
+        return UTC
