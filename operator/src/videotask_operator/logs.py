@@ -13,7 +13,7 @@ _QUIET = ("aiohttp", "asyncio", "alembic", "kopf", "kubernetes", "urllib3")
 
 def configure_logs(level: str) -> None:
     """Send everything to stderr in one format; `level` is a name such as "info"."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

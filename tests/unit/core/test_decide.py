@@ -1,0 +1,448 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from tests.support.builders import (
+    NOON,
+    RULES,
+    a_channel,
+    a_job,
+    a_pod,
+    a_record,
+    a_report,
+    a_resource,
+    a_run,
+    a_situation,
+    a_storyboard,
+)
+
+from videotask_contract.errors import FailureClass
+from videotask_contract.phases import Phase
+from videotask_contract.report import FinalReport
+from videotask_contract.steps import Gate, Step
+from videotask_operator.core.decide import decide, is_admissible, warn_of_long_film
+from videotask_operator.core.model import CreateRun, DeleteRun, Money, Plan, RunOutcome
+
+
+def plan_of(situation: a_situation) -> Plan:
+    plan = decide(situation.build())
+    assert plan is not None
+    return plan
+
+
+class TestBeginning:
+    def test_a_new_resource_is_queued(self):
+        plan = plan_of(a_situation())
+        assert plan.record.phase is Phase.QUEUED
+        assert [line.after for line in plan.transitions] == [Phase.QUEUED]
+        assert not plan.actions
+
+    def test_nothing_is_recorded_of_a_resource_that_is_absent_or_being_deleted(self):
+        assert decide(a_situation().with_resource(None).build()) is None
+        assert decide(a_situation().with_resource(replace(a_resource(), deleting=True)).build()) is None
+
+    @pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.CANCELLED, Phase.FAILED])
+    def test_a_terminal_status_without_a_record_stays_terminal(self, phase):
+        plan = plan_of(a_situation().with_resource(a_resource(status={"phase": phase.resource})))
+        assert plan.record.phase is phase
+
+    def test_a_lost_record_never_starts_paid_work_by_itself(self):
+        lost = a_situation().with_resource(a_resource(status={"phase": "GeneratingVideo"}))
+        record = plan_of(lost).record
+        assert record.phase is Phase.SUSPENDED
+        again = plan_of(a_situation().with_record(**_fields(record)).but(admitted=True))
+        assert again.record.phase is Phase.SUSPENDED
+        assert not again.actions
+
+    def test_a_lost_record_goes_on_at_a_persons_word(self):
+        lost = plan_of(a_situation().with_resource(a_resource(status={"phase": "GeneratingVideo"}))).record
+        plan = plan_of(a_situation(attempt=2).with_record(**_fields(lost)))
+        assert plan.record.phase is Phase.QUEUED
+
+
+class TestTheQueue:
+    def test_a_task_waits_until_it_is_admitted(self):
+        plan = plan_of(a_situation().with_record())
+        assert plan.record.phase is Phase.QUEUED
+        assert plan.record.waiting_reason == "WaitingForTurn"
+
+    def test_an_admitted_task_is_claimed_and_its_clock_starts(self):
+        plan = plan_of(a_situation().with_record().but(admitted=True))
+        assert plan.record.phase is Phase.CLAIMED
+        assert plan.record.claimed_at == plan.record.pipeline_start_time == NOON
+        assert plan.again
+
+    @pytest.mark.parametrize(
+        ("situation", "reason", "words"),
+        [
+            (a_situation().with_channel(None), "ChannelNotFound", "spec.channelRef.name"),
+            (
+                a_situation().with_channel(replace(a_channel(), spec=None, spec_error="voice: missing")),
+                "ChannelInvalid",
+                "voice: missing",
+            ),
+            (a_situation(quality={"imageModel": "no-such-model"}), "NoPrice", "no-such-model"),
+            (a_situation().but(earlier_cost_usd=Decimal("4.20")), "EarlierFilm", "4.20 dollars"),
+            (a_situation().with_resource(replace(a_resource(), spec=None, spec_error="title: x")), "InvalidSpec", "x"),
+        ],
+    )
+    def test_what_a_person_must_mend_is_said_and_nothing_starts(self, situation, reason, words):
+        plan = plan_of(situation.with_record().but(admitted=True))
+        assert plan.record.phase is Phase.QUEUED
+        assert plan.record.waiting_reason == reason
+        assert words in plan.record.message
+        assert plan.record.last_run_number == 0
+        assert [event.reason for event in plan.events] == [reason]
+        assert not is_admissible(situation.with_record().build())
+
+    def test_what_holds_a_task_up_is_an_event_once(self):
+        plan = plan_of(a_situation().with_channel(None).with_record(waiting_reason="ChannelNotFound"))
+        assert not plan.events
+
+    def test_speech_too_long_for_its_clip_is_refused_before_anything_is_paid(self):
+        board = a_storyboard()
+        board["scenes"][1]["narration"] = "word " * 59
+        plan = plan_of(a_situation(storyboard=board).with_record().but(admitted=True))
+        assert plan.record.waiting_reason == "NarrationTooLong"
+        assert "scene-2" in plan.record.message
+
+    def test_a_recreated_resource_goes_on_with_a_persons_word(self):
+        plan = plan_of(a_situation(attempt=2).with_record().but(admitted=True, earlier_cost_usd=Decimal(4)))
+        assert plan.record.phase is Phase.CLAIMED
+
+    def test_the_estimate_stands_before_the_first_call(self):
+        plan = plan_of(a_situation().with_record())
+        # 2 images, 2 clips of 10 s, 2 narrations of 49 characters, 2 effects
+        expected = 2 * Decimal("0.0336") + 2 * Decimal("0.42") + 2 * 48 * Decimal("0.0001") + 2 * Decimal("0.12")
+        assert plan.record.estimated_cost_usd == pytest.approx(expected, abs=Decimal("0.001"))
+
+
+class TestOpeningRuns:
+    def test_a_claimed_task_opens_its_first_run(self):
+        plan = plan_of(a_situation().with_record(phase=Phase.CLAIMED))
+        (run,) = plan.runs
+        assert (run.number, run.step, run.is_open) == (1, Step.ASSET_GENERATION, True)
+        assert plan.record.phase is Phase.GENERATING_ASSETS
+        (action,) = plan.actions
+        assert isinstance(action, CreateRun)
+        assert action.order.task_file.run_id == run.run_id == "fresh"
+        assert action.order.task_file.storyboard is not None
+        assert action.order.secret_name == "gemini-key"
+
+    def test_later_steps_read_the_storyboard_from_the_volume(self):
+        record = {"phase": Phase.COMPOSITES_READY, "step": Step.VIDEO_GENERATION, "storyboard_sha256": "abc"}
+        (action,) = plan_of(a_situation().with_record(**record)).actions
+        assert action.order.task_file.storyboard is None
+        assert action.order.task_file.storyboard_sha256 == "abc"
+
+    def test_run_numbers_are_never_reused(self):
+        old = a_run(number=3, closed_at=NOON, outcome=RunOutcome.LOST)
+        record = {"phase": Phase.GENERATING_ASSETS, "last_run_number": 3}
+        (run,) = plan_of(a_situation().with_record(**record).with_runs(old)).runs
+        assert run.number == 4
+
+    def test_job_names_fit_63_characters(self):
+        long = "a-very-long-name-" * 10
+        task = a_resource(name=long[:200].rstrip("-"))
+        record = replace(a_record(phase=Phase.VIDEO_READY, step=Step.NARRATION_GENERATION), name=task.key.name)
+        situation = replace(a_situation().with_resource(task).build(), record=record)
+        plan = decide(situation)
+        assert plan is not None
+        (run,) = plan.runs
+        assert len(run.job_name) <= 63
+        assert run.job_name.endswith("-narration-generation-1-11111111")
+
+    def test_a_scheduled_retry_waits_for_its_time(self):
+        at = NOON + timedelta(minutes=5)
+        record = {"phase": Phase.GENERATING_ASSETS, "next_attempt_at": at, "waiting_reason": "RetryScheduled"}
+        plan = plan_of(a_situation().with_record(**record))
+        assert not plan.actions
+        assert plan.look_again_at == at
+        assert plan.record.waiting_reason == "RetryScheduled"
+        plan = plan_of(a_situation().with_record(**record).after(301))
+        assert len(plan.actions) == 1
+        assert plan.record.next_attempt_at is None
+
+    def test_concurrency_is_what_the_account_has_left(self):
+        channel = a_channel(
+            credentials={
+                name: {"secretRef": {"name": name}, "concurrency": 5} for name in ("gemini", "kling", "elevenlabs")
+            },
+        )
+        situation = a_situation().with_channel(channel).with_record(phase=Phase.CLAIMED)
+        assert plan_of(situation.but(slots_in_use=4)).runs[0].concurrency == 1
+        full = plan_of(situation.but(slots_in_use=5))
+        assert not full.runs
+        assert full.record.waiting_reason == "WaitingForSlot"
+        assert full.record.step_attempt == 1
+
+
+class TestMoney:
+    def test_a_run_reserves_its_upper_bound(self):
+        (run,) = plan_of(a_situation().with_record(phase=Phase.CLAIMED)).runs
+        assert run.reserved_usd == 2 * Decimal("0.0336") * Decimal("1.25")
+
+    def test_a_run_never_reserves_more_than_the_cap_leaves(self):
+        situation = a_situation(budgetUSD="1.00").with_record(phase=Phase.CLAIMED)
+        (run,) = plan_of(situation.but(money=Money(task_spent_usd=Decimal("0.95")))).runs
+        assert run.reserved_usd == Decimal("0.05")
+
+    def test_a_call_that_could_pass_the_tasks_cap_is_not_begun(self):
+        situation = a_situation(budgetUSD="1.00").with_record(phase=Phase.CLAIMED)
+        plan = plan_of(situation.but(money=Money(task_spent_usd=Decimal("0.97"))))
+        assert plan.record.phase is Phase.BUDGET_EXCEEDED
+        assert "spec.budgetUSD" in plan.record.message
+        assert not plan.runs
+
+    def test_the_channels_day_is_a_cap_too(self):
+        money = Money(channel_day_spent_usd=Decimal(60), channel_day_reserved_usd=Decimal("39.99"))
+        plan = plan_of(a_situation().with_record(phase=Phase.CLAIMED).but(money=money))
+        assert plan.record.phase is Phase.BUDGET_EXCEEDED
+        assert "perDayUSD" in plan.record.message
+
+    def test_a_raised_budget_goes_on(self):
+        record = {"phase": Phase.BUDGET_EXCEEDED, "resume_phase": Phase.CLAIMED}
+        plan = plan_of(a_situation(budgetUSD="2.00").with_record(**record).but(money=Money(task_spent_usd=Decimal(1))))
+        assert plan.record.phase is Phase.GENERATING_ASSETS
+
+    def test_a_step_that_gave_up_for_want_of_money_is_not_run_again_for_the_same_money(self):
+        broke = a_run(
+            closed_at=NOON,
+            outcome=RunOutcome.FAILED,
+            failure_class=FailureClass.OVER_BUDGET,
+            failure_message="too dear",
+            reserved_usd=Decimal("0.20"),
+            spent_usd=Decimal("0.10"),
+            ledger_read=True,
+        )
+        situation = a_situation(budgetUSD="1.00").with_record(phase=Phase.BUDGET_EXCEEDED).with_runs(broke)
+        money = Money(task_spent_usd=Decimal("0.90"))
+        assert plan_of(situation.but(money=money)).record.phase is Phase.BUDGET_EXCEEDED
+
+
+class TestAnOpenRun:
+    def test_a_job_that_was_never_made_is_made_under_the_same_run(self):
+        run = a_run()
+        plan = plan_of(a_situation().with_record(phase=Phase.GENERATING_ASSETS, last_run_number=1).with_runs(run))
+        (action,) = plan.actions
+        assert isinstance(action, CreateRun)
+        assert action.order.run_id == run.run_id
+        assert action.order.job_name == run.job_name
+
+    def test_a_working_pod_is_left_alone(self):
+        run = a_run(job_created_at=NOON)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run), a_pod(run)))
+        assert not plan.actions
+        assert not plan.runs
+
+    def test_a_termination_message_is_believed_when_no_report_came(self):
+        run = a_run(job_created_at=NOON)
+        message = a_report(run).model_dump_json(by_alias=True)
+        pod = a_pod(run, running=False, finished=True, exit_code=0, termination_message=message)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False), pod))
+        assert plan.record.phase is Phase.ASSETS_READY
+        assert plan.runs[0].outcome is RunOutcome.DONE
+
+    @pytest.mark.parametrize("message", [None, "", "{", '{"runId":"other"}'])
+    def test_exit_0_without_a_report_of_this_run_is_no_proof(self, message):
+        run = a_run(job_created_at=NOON)
+        pod = a_pod(run, running=False, finished=True, exit_code=0, termination_message=message)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False), pod))
+        assert plan.record.phase is Phase.GENERATING_ASSETS
+        assert plan.runs[0].outcome is RunOutcome.LOST
+        assert plan.record.step_attempt == 1
+        assert plan.again
+
+    def test_a_report_of_another_run_is_not_believed(self):
+        run = a_run(job_created_at=NOON)
+        foreign = FinalReport(run_id="other", step=run.step.value, outcome="done", done=2, total=2)
+        pod = a_pod(run, running=False, finished=True, exit_code=0, termination_message=foreign.model_dump_json())
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        assert plan_of(situation.seeing(a_job(run, active=False), pod)).record.phase is Phase.GENERATING_ASSETS
+
+    def test_a_job_deleted_by_hand_is_lost_and_runs_again_without_an_attempt(self):
+        run = a_run(job_created_at=NOON)
+        plan = plan_of(a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run))
+        assert plan.runs[0].outcome is RunOutcome.LOST
+        assert (plan.record.step_attempt, plan.record.lost_runs) == (1, 1)
+
+    def test_a_run_is_not_lost_while_a_pod_of_it_lives(self):
+        run = a_run(job_created_at=NOON)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        assert not plan_of(situation.seeing(a_pod(run, deleting=True))).runs
+
+    def test_losing_a_run_six_times_consumes_an_attempt(self):
+        run = a_run(job_created_at=NOON)
+        plan = plan_of(a_situation().with_record(phase=Phase.GENERATING_ASSETS, lost_runs=5).with_runs(run))
+        assert plan.record.step_attempt == 2
+        assert plan.record.waiting_reason == "RetryScheduled"
+
+    def test_an_evicted_pod_waits_for_its_jobs_next_one(self):
+        run = a_run(job_created_at=NOON)
+        gone = a_pod(run, running=False, finished=True, disrupted=True, exit_code=137)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        assert not plan_of(situation.seeing(a_job(run), gone)).runs
+
+    def test_a_crash_is_a_transient_failure(self):
+        run = a_run(job_created_at=NOON)
+        pod = a_pod(run, running=False, finished=True, exit_code=137)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False, failed_reason="BackoffLimitExceeded"), pod))
+        assert plan.record.waiting_reason == "RetryScheduled"
+        assert plan.record.next_attempt_at == NOON + timedelta(minutes=1)
+        assert "137" in plan.record.message
+
+    def test_a_deadline_is_a_transient_failure(self):
+        run = a_run(job_created_at=NOON)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False, failed_reason="DeadlineExceeded")))
+        assert plan.record.step_attempt == 2
+        assert "deadline" in plan.record.message
+
+    def test_a_pod_that_cannot_start_is_told_within_a_minute_and_consumes_nothing(self):
+        run = a_run(job_created_at=NOON)
+        stuck = a_pod(
+            run,
+            running=False,
+            waiting_reason="CreateContainerConfigError",
+            waiting_message='secret "gemini-key" not found',
+        )
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run).seeing(a_job(run), stuck)
+        early = plan_of(situation.after(5))
+        assert early.record.waiting_reason is None
+        assert early.look_again_at == NOON + timedelta(seconds=RULES.never_starting_seconds)
+        late = plan_of(situation.after(RULES.never_starting_seconds))
+        assert late.record.waiting_reason == "PodCannotStart"
+        assert "gemini-key" in late.record.message
+        assert "create the Secret key" in late.record.message
+        assert late.record.step_attempt == 1
+        assert not late.runs
+
+    def test_the_condition_goes_when_the_pod_starts(self):
+        run = a_run(job_created_at=NOON)
+        record = {"phase": Phase.GENERATING_ASSETS, "waiting_reason": "PodCannotStart"}
+        plan = plan_of(a_situation().with_record(**record).with_runs(run).seeing(a_job(run), a_pod(run)))
+        assert plan.record.waiting_reason is None
+
+
+class TestStopping:
+    @pytest.mark.parametrize(("state", "phase"), [("Suspended", Phase.SUSPENDED), ("Cancelled", Phase.CANCELLED)])
+    def test_it_is_done_only_when_the_pod_is_gone(self, state, phase):
+        run = a_run(job_created_at=NOON)
+        base = {"phase": Phase.GENERATING_ASSETS}
+        first = plan_of(a_situation(state=state).with_record(**base).with_runs(run).seeing(a_job(run), a_pod(run)))
+        assert isinstance(first.actions[0], DeleteRun)
+        assert first.record.phase is Phase.GENERATING_ASSETS
+        asked = first.runs[0]
+        dying = a_situation(state=state).with_record(**base).with_runs(asked).seeing(a_pod(run, deleting=True))
+        assert plan_of(dying).record.phase is Phase.GENERATING_ASSETS
+        gone = plan_of(a_situation(state=state).with_record(**base).with_runs(asked))
+        assert gone.record.phase is phase
+        assert gone.runs[0].outcome is RunOutcome.STOPPED
+
+    def test_a_suspended_task_goes_back_to_where_it_stood(self):
+        record = {"phase": Phase.SUSPENDED, "resume_phase": Phase.GENERATING_VIDEO, "step": Step.VIDEO_GENERATION}
+        plan = plan_of(a_situation().with_record(**record))
+        assert plan.record.phase is Phase.GENERATING_VIDEO
+        assert plan.again
+
+    def test_a_deleted_resource_ends_its_run_first(self):
+        run = a_run(job_created_at=NOON)
+        base = a_situation().with_resource(None).with_record(phase=Phase.GENERATING_ASSETS)
+        first = plan_of(base.with_runs(run).seeing(a_job(run)))
+        assert isinstance(first.actions[0], DeleteRun)
+        assert not first.record.resource_gone
+        last = plan_of(
+            a_situation().with_resource(None).with_record(phase=Phase.GENERATING_ASSETS).with_runs(first.runs[0])
+        )
+        assert last.record.resource_gone
+        assert last.record.phase is Phase.CANCELLED
+
+
+class TestErrorsWaitForAPerson:
+    def test_nothing_happens_until_the_attempt_is_raised(self):
+        record = {"phase": Phase.VIDEO_ERROR, "step": Step.VIDEO_GENERATION, "attempt": 1}
+        assert not plan_of(a_situation().with_record(**record)).actions
+        plan = plan_of(a_situation(attempt=2).with_record(**record))
+        assert plan.record.phase is Phase.GENERATING_VIDEO
+        assert (plan.record.attempt, plan.record.step_attempt) == (2, 1)
+
+
+class TestApproval:
+    SHOWN = {  # noqa: RUF012
+        "phase": Phase.FINAL_REVIEW,
+        "step": None,
+        "review_gate": Gate.FINAL,
+        "review_round": 3,
+        "review_required_at": NOON,
+        "pipeline_start_time": NOON,
+    }
+
+    def approved(self, **approval):
+        spec = {"approvals": {"final": {"decision": "Approved", **approval}}}
+        return plan_of(a_situation(**spec).with_record(**self.SHOWN).after(60))
+
+    def test_the_round_on_show_counts(self):
+        plan = self.approved(by="alice", round=3)
+        assert plan.record.phase is Phase.APPROVED
+        assert plan.record.approved_by == "alice"
+        assert plan.record.waited_seconds == 60
+
+    @pytest.mark.parametrize("approval", [{"by": "alice", "round": 2}, {"round": 3}, {"by": "alice"}, {}])
+    def test_another_round_or_an_unstamped_word_does_not(self, approval):
+        assert self.approved(**approval).record.phase is Phase.FINAL_REVIEW
+
+    def test_an_approval_before_the_review_does_not_count(self):
+        spec = {"approvals": {"final": {"decision": "Approved", "by": "alice", "round": 1}}}
+        plan = plan_of(a_situation(**spec).with_record(phase=Phase.CLAIMED))
+        assert plan.record.phase is Phase.GENERATING_ASSETS
+        assert plan.record.approved_by is None
+
+    def test_a_rejection_keeps_it_on_show_and_says_who_and_why(self):
+        spec = {"approvals": {"final": {"decision": "Rejected", "by": "bob", "round": 3, "reason": "too dark"}}}
+        plan = plan_of(a_situation(**spec).with_record(**self.SHOWN))
+        assert plan.record.phase is Phase.FINAL_REVIEW
+        assert "bob rejected final: too dark" in plan.record.message
+
+    def test_an_approved_film_is_completed(self):
+        plan = plan_of(a_situation().with_record(phase=Phase.APPROVED, step=None, pipeline_start_time=NOON).after(9))
+        assert plan.record.phase is Phase.COMPLETED
+        assert plan.record.pipeline_end_time == NOON + timedelta(seconds=9)
+
+    def test_a_gate_stops_the_work_until_someone_says_yes(self):
+        record = {"phase": Phase.ASSETS_READY, "step": Step.COMPOSITE_CREATION}
+        shown = plan_of(a_situation(gates=["assets"]).with_record(**record))
+        assert (shown.record.review_gate, shown.record.review_round) == (Gate.ASSETS, 1)
+        assert not shown.actions
+        spec = {"gates": ["assets"], "approvals": {"assets": {"decision": "Approved", "by": "alice", "round": 1}}}
+        yes = plan_of(a_situation(**spec).with_record(**_fields(shown.record)))
+        assert yes.record.approved_gates == {Gate.ASSETS}
+        on = plan_of(a_situation(**spec).with_record(**_fields(yes.record)))
+        assert on.record.phase is Phase.GENERATING_COMPOSITES
+
+    def test_a_gate_nobody_asked_for_does_not_stop(self):
+        record = {"phase": Phase.ASSETS_READY, "step": Step.COMPOSITE_CREATION}
+        assert plan_of(a_situation().with_record(**record)).record.phase is Phase.GENERATING_COMPOSITES
+
+
+def test_a_long_film_warns_once():
+    record = a_record(phase=Phase.GENERATING_VIDEO, pipeline_start_time=NOON)
+    late = NOON + timedelta(minutes=121)
+    warned = warn_of_long_film(record, now=late, long_film_minutes=120)
+    assert warned is not None
+    assert warn_of_long_film(warned, now=late, long_film_minutes=120) is None
+
+
+def test_waiting_for_people_does_not_make_a_film_long():
+    record = a_record(phase=Phase.GENERATING_VIDEO, pipeline_start_time=NOON, waited_seconds=3600)
+    assert warn_of_long_film(record, now=NOON + timedelta(minutes=121), long_film_minutes=120) is None
+
+
+def _fields(record):
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}

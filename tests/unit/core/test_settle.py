@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from tests.support.builders import NOON, RULES, a_failed_report, a_record, a_report, a_run
+
+from videotask_contract.errors import FailureClass
+from videotask_contract.phases import Phase
+from videotask_contract.report import Certainty, Failure, Film, Spend
+from videotask_contract.steps import STEPS, Gate, Step
+from videotask_operator.core.draft import Draft
+from videotask_operator.core.model import RunOutcome
+from videotask_operator.core.settle import settle_report
+
+
+def settle(run, report, *, record=None, others=()):
+    record = record or a_record(phase=_working(run.step), step=run.step, last_run_number=run.number)
+    draft = Draft(record=record, runs={each.run_id: each for each in (*others, run)}, now=NOON)
+    settle_report(draft, run, report, rules=RULES.retry)
+    return draft
+
+
+def _working(step):
+    return next(traits.working for traits in STEPS if traits.step is step)
+
+
+@pytest.mark.parametrize("traits", STEPS, ids=lambda traits: traits.step.value)
+def test_a_done_report_makes_the_step_ready_and_names_the_next(traits):
+    draft = settle(a_run(step=traits.step), a_report(a_run(step=traits.step)))
+    assert draft.record.phase is traits.ready
+    assert draft.runs["run1"].outcome is RunOutcome.DONE
+    order = [each.step for each in STEPS]
+    following = order[order.index(traits.step) + 1 :]
+    assert draft.record.step == (following[0] if following else None)
+
+
+def test_done_is_believed_only_for_all_items():
+    draft = settle(a_run(), a_report(a_run(), done=1))
+    assert draft.record.phase is Phase.GENERATING_ASSETS
+    assert draft.record.step_attempt == 2
+    assert "only 1 of 2" in draft.record.message
+
+
+def test_a_closed_run_stays_as_it_was():
+    run = a_run(closed_at=NOON, outcome=RunOutcome.LOST)
+    draft = settle(run, a_report(run))
+    assert not draft.transitions
+    assert not draft.changed_runs
+
+
+def test_the_counts_stand_in_the_metadata():
+    draft = settle(a_run(), a_report(a_run()))
+    assert draft.record.step_completion_metadata == {"assets_generated": 2, "total_assets": 2}
+
+
+def test_counts_of_a_failed_run_stand_there_too():
+    failure = Failure(failure_class=FailureClass.TRANSIENT, message="Gemini 503")
+    draft = settle(a_run(), a_failed_report(a_run(), failure))
+    assert draft.record.step_completion_metadata == {"assets_generated": 1, "total_assets": 2}
+    assert "attempt 2 of 5" in draft.record.message
+    assert "Gemini 503" in draft.record.message
+
+
+def test_kept_items_are_told_with_their_dollars():
+    report = a_report(a_run(), kept=2, kept_usd=Decimal("0.0672"))
+    assert [event.message for event in settle(a_run(), report).events] == ["2 images kept, 0.07 dollars not paid again"]
+
+
+def test_the_assembly_puts_the_film_on_show_in_a_new_round():
+    run = a_run(step=Step.VIDEO_ASSEMBLY)
+    film = Film(path="film.mp4", duration_seconds=90.5, size_bytes=10, sha256="ab", loudness_lufs=-14)
+    record = a_record(phase=Phase.ASSEMBLING, step=Step.VIDEO_ASSEMBLY, review_round=2)
+    draft = settle(run, a_report(run, film=film), record=record)
+    assert draft.record.phase is Phase.FINAL_REVIEW
+    assert (draft.record.review_gate, draft.record.review_round) == (Gate.FINAL, 3)
+    assert draft.record.film.path == "projects/film-11111111/film.mp4"
+    assert draft.record.waiting_reason == "AwaitingApproval"
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "phase"),
+    [
+        (FailureClass.REFUSED, Phase.ASSET_ERROR),
+        (FailureClass.ACCOUNT, Phase.ASSET_ERROR),
+        (FailureClass.OVER_BUDGET, Phase.BUDGET_EXCEEDED),
+        (FailureClass.TRANSIENT, Phase.GENERATING_ASSETS),
+        (FailureClass.INTERRUPTED, Phase.GENERATING_ASSETS),
+    ],
+)
+def test_the_failure_class_decides_the_phase(failure_class, phase):
+    failure = Failure(failure_class=failure_class, message="why")
+    assert settle(a_run(), a_failed_report(a_run(), failure)).record.phase is phase
+
+
+def test_an_interruption_a_person_asked_for_is_no_failure():
+    run = a_run(stop_requested_at=NOON)
+    failure = Failure(failure_class=FailureClass.INTERRUPTED, message="stopped")
+    draft = settle(run, a_failed_report(run, failure))
+    assert draft.runs["run1"].outcome is RunOutcome.STOPPED
+    assert (draft.record.lost_runs, draft.record.step_attempt) == (0, 1)
+
+
+def test_a_report_speaks_for_the_killed_runs_before_it():
+    killed = a_run(number=1, closed_at=NOON, outcome=RunOutcome.LOST)
+    run = a_run(number=2)
+    line = Spend(
+        call_id="c1", run_id="run1", item="harbour", model="m", amount_usd=Decimal("0.03"),
+        certainty=Certainty.SETTLED, at=NOON,
+    )  # fmt: skip
+    draft = settle(run, a_report(run, spend=(line,)), others=[killed])
+    assert draft.runs["run1"].ledger_read
+    assert draft.runs["run1"].spent_usd == Decimal("0.03")
+
+
+def test_a_cut_report_leaves_the_reservation_standing():
+    draft = settle(a_run(), a_report(a_run(), cut=True, spent_usd=Decimal("0.05")))
+    assert not draft.runs["run1"].ledger_read
