@@ -1,4 +1,4 @@
-"""Builds a film's folder with the emulators' media and true ledgers, so that the steps that compute can be run alone."""
+"""Builds a film folder with the emulators' media and true ledgers, so that the steps that compute can run alone."""
 
 from __future__ import annotations
 

@@ -112,8 +112,7 @@ def _border_surface(
 def _solved(terms: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the least-squares coefficients; normal equations do for 15 well-scaled terms and are ten times faster."""
     ridge = 1e-9 * len(terms) * np.eye(terms.shape[1])
-    solution: NDArray[np.float64] = np.linalg.solve(terms.T @ terms + ridge, terms.T @ values)
-    return solution
+    return np.linalg.solve(terms.T @ terms + ridge, terms.T @ values).astype(np.float64)
 
 
 def _distance(values: NDArray[np.float64], surface: NDArray[np.float64]) -> NDArray[np.float32]:

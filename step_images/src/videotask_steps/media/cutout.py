@@ -72,6 +72,11 @@ class Cutout:
     """Left, top, right, bottom of all that is visible, in pixels."""
 
     @property
+    def is_cut_below(self) -> bool:
+        """True when the picture's lower edge cuts the subject off: it has no feet to stand on."""
+        return self.box[3] >= self.image.height - 1
+
+    @property
     def trimmed(self) -> Image.Image:
         """The subject alone, without empty margins."""
         return self.image.crop(self.box)
@@ -136,7 +141,7 @@ def _check_subject(subject: Mask, *, asset: str) -> None:
 
 def _not_plain(asset: str, seen: str) -> BadInputError:
     return BadInputError(
-        f"asset {asset}: its background is not plain enough to cut it out: {seen}; ask in its prompt for one subject, "
+        f"asset {asset} cannot be cut out, its background is not plain: {seen}; ask in its prompt for one subject, "
         '"full figure on a plain, even, single-colour background", or have this image made again',
         item=asset,
     )
