@@ -41,9 +41,8 @@ HEARTBEAT_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _REQUEST_SECONDS: Final = 2.0
-_REFUSALS: Final = frozenset(
-    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE},
-)
+REFUSAL_PATIENCE_SECONDS: Final = 15.0
+"""An operator that has just started may not have seen this pod yet; a loser is told so with 200 and "stop"."""
 
 
 class Reporter:
@@ -70,16 +69,21 @@ class Reporter:
         Raises NOT_PERMITTED when another pod holds it or the run is closed, INTERRUPTED when told to stop meanwhile,
         and a NETWORK TransientError when nobody could answer in time.
         """
-        deadline = time.monotonic() + deadline_seconds
+        begun_at = time.monotonic()
+        refusal: httpx.Response | None = None
         for pause_seconds in _pauses():
             stopping.raise_if_set()
             response = await self._post(PERMIT_PATH, PermitRequest(run_id=self._run_id))
             if response is not None and (answer := _read_permit(response)) is not None:
                 return answer
-            if time.monotonic() + pause_seconds > deadline:
+            refusal = response if response is not None and response.is_client_error else None
+            patience_seconds = REFUSAL_PATIENCE_SECONDS if refusal else deadline_seconds
+            if time.monotonic() - begun_at + pause_seconds > min(patience_seconds, deadline_seconds):
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), pause_seconds)
+        if refusal is not None:
+            raise _not_permitted(f"the report endpoint answered {refusal.status_code} {refusal.text[:200]}")
         raise TransientError(
             f"the report endpoint gave no start permit for {deadline_seconds:.0f} s; is the operator running?",
             failure_class=FailureClass.NETWORK,
@@ -100,7 +104,7 @@ class Reporter:
                     response = await self._post(FINAL_PATH, report)
                     if response is not None and response.status_code == HTTPStatus.OK:
                         return True
-                    if response is not None and response.status_code in _REFUSALS:
+                    if response is not None and response.is_client_error:
                         _log.warning("final_report_refused", status=response.status_code)
                         return False
                     await asyncio.sleep(pause_seconds)
@@ -154,10 +158,6 @@ async def _report_for_ever(
 
 
 def _read_permit(response: httpx.Response) -> Answer | None:
-    if response.status_code in _REFUSALS:
-        answer = _parse_answer(response)
-        reason = "" if answer is None else answer.reason
-        raise _not_permitted(reason or f"the report endpoint answered {response.status_code}")
     if response.status_code != HTTPStatus.OK:
         return None
     answer = _parse_answer(response)

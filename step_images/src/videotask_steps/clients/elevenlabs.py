@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 from pydantic import SecretStr
 
-from videotask_contract.errors import FailureClass, VideoTaskError
+from videotask_contract.errors import FailureClass, TransientError, VideoTaskError
 from videotask_contract.resources import Voice
 from videotask_contract.task_file import ProviderSettings
 from videotask_steps.clients.transport import (
@@ -78,6 +78,13 @@ class ElevenLabsClient(Transport):
         response = await self.post_paid(path, body=body, query={"output_format": OUTPUT_FORMAT})
         if response.status_code != HTTPStatus.OK:
             raise self._error_of(response)
+        kind = response.headers.get("content-type", "").split(";")[0]
+        if not kind.startswith(("audio/", "application/octet-stream")):
+            raise TransientError(
+                f"elevenlabs answered 200 with {kind or 'no content type'} instead of sound: "
+                f"{self.words(response.text[:200])}",
+                failure_class=FailureClass.BAD_MEDIA,
+            )
         return Sound(content=response.content, credits=_credits(response))
 
     def _error_of(self, response: httpx.Response) -> VideoTaskError:

@@ -135,9 +135,10 @@ class KlingClient(Transport):
         """Stream a clip into the file; a NETWORK TransientError when it did not come whole."""
         try:
             async with self._downloads.stream("GET", url) as response:
-                if response.status_code != HTTPStatus.OK:
+                kind = response.headers.get("content-type", "").split(";")[0]
+                if response.status_code != HTTPStatus.OK or kind.startswith("text/"):
                     raise TransientError(
-                        f"kling's clip could not be downloaded: the file host answered {response.status_code}",
+                        f"kling's clip could not be downloaded: its host answered {response.status_code} with {kind}",
                         failure_class=FailureClass.NETWORK,
                     )
                 with path.open("wb") as file:

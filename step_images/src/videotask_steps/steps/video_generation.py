@@ -7,6 +7,7 @@ import base64
 import contextlib
 import io
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClien
 from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
+from videotask_steps.media.bad_media import BadMediaError
 from videotask_steps.media.clip_probe import check_clip
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
@@ -100,7 +102,6 @@ def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene
         resolution=quality.video_resolution,
         seconds=quality.clip_seconds,
     )
-    maker = _ClipMaker(task, client, composite=composite, motion=scene.motion)
     frame = quality.frame
 
     def probe(path: Path) -> float:
@@ -111,6 +112,7 @@ def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene
             aspect_ratio=frame.width / frame.height,
         ).duration_seconds
 
+    maker = _ClipMaker(task, client, composite=composite, motion=scene.motion, probe=probe)
     return Wanted(
         item=number,
         label=scene_label(number, scene),
@@ -135,11 +137,20 @@ def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene
 class _ClipMaker:
     """Starts one scene's job or finds it again, waits for it, and fetches the clip."""
 
-    def __init__(self, task: TaskFile, client: KlingClient, *, composite: Path, motion: str) -> None:
+    def __init__(
+        self,
+        task: TaskFile,
+        client: KlingClient,
+        *,
+        composite: Path,
+        motion: str,
+        probe: Callable[[Path], object],
+    ) -> None:
         self._task = task
         self._client = client
         self._composite = composite
         self._motion = motion
+        self._probe = probe
         self._poll_seconds = client_poll_seconds(task)
 
     async def make(self, call: Call) -> str:
@@ -209,7 +220,11 @@ class _ClipMaker:
         if finished.url is None:
             _charge(call, finished)
             raise TransientError("kling's job succeeded without a clip", failure_class=FailureClass.BAD_MEDIA)
-        await self._download(finished.url, call.part)
+        try:
+            await self._download(finished.url, call)
+        except BadMediaError:
+            _charge(call, finished)
+            raise
         _charge(call, finished)
         return ".mp4"
 
@@ -224,14 +239,17 @@ class _ClipMaker:
                 _log.info("poll_failed", job_id=job.job_id, message=error.message)
         return current
 
-    async def _download(self, url: str, part: Path) -> None:
+    async def _download(self, url: str, call: Call) -> None:
+        """Fetch the clip and look at it; a damaged one is fetched again, which costs nothing."""
         for tries in range(1, DOWNLOADS + 1):
             try:
-                await self._client.download(url, part)
+                await self._client.download(url, call.part)
+                await asyncio.to_thread(self._probe, call.part)
             except TransientError as error:
                 if tries == DOWNLOADS:
                     raise
-                _log.info("download_repeated", message=error.message)
+                _log.info("download_repeated", item=call.paid.intent.item, message=error.message)
+                await self._pause(call)
             else:
                 return
 
