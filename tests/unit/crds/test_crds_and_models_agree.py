@@ -247,7 +247,8 @@ def test_lists_keyed_by_name_and_sets_are_declared():
 def test_kubectl_get_shows_what_people_look_for(plural, short, columns, wide):
     names = crd(plural)["spec"]["names"]
     assert names["shortNames"] == [short]
-    assert names["categories"] == ["videotask"]
+    assert names["categories"] == ["video"]
+    assert names["singular"] not in names["categories"]  # kubectl patch SINGULAR would mean the whole category
     shown = version_of(plural)["additionalPrinterColumns"]
     assert [column["name"] for column in shown if not column.get("priority")] == columns
     assert [column["name"] for column in shown if column.get("priority")] == wide
