@@ -23,7 +23,7 @@ from videotask_contract.report import (
     Progress,
 )
 from videotask_operator.core.draft import Draft
-from videotask_operator.core.model import Caller, RunRecord, TaskRecord
+from videotask_operator.core.model import Caller, Plan, RunRecord, TaskKey, TaskRecord
 from videotask_operator.core.ports import NotLeaderError, Transaction
 from videotask_operator.core.settle import settle_report
 from videotask_operator.reconciler import Reconciler, record_plan, record_report
@@ -42,6 +42,8 @@ class ReportServer:
         self.cluster = reconciler.cluster
         self.store = reconciler.store
         self._runner: web.AppRunner | None = None
+        self._keys: dict[str, TaskKey] = {}
+        """Task of each run that has spoken; a run never changes its task."""
 
     async def start(self, *, host: str, port: int) -> int:
         """Listen; return the port (a free one where 0 was asked)."""
@@ -66,31 +68,33 @@ class ReportServer:
     async def _permit(self, request: web.Request) -> web.Response:
         await _body(request, PermitRequest)
         caller = await self._caller(request)
-        async with self.store.transaction() as transaction:
-            run, record = await self._run(request, transaction, caller)
-            answer = await self._decide_permit(transaction, run, record, caller)
+        run = await self._own_run(request, caller)
+        holder = run.permitted_pod_uid
+        if run.is_open and holder not in {None, caller.pod_uid} and not await self._is_gone(run, holder or ""):
+            return _answer(Answer(directive=Directive.STOP, reason="another pod of this run holds the start permit"))
+        answer = await self._give_permit(run, caller)
         if answer.directive is Directive.CONTINUE:
-            log.info("start_permit_given", run=run.run_id, pod=caller.pod_name, task=str(record.key))
+            log.info("start_permit_given", run=run.run_id, pod=caller.pod_name)
         return _answer(answer)
 
-    async def _decide_permit(
-        self, transaction: Transaction, run: RunRecord, record: TaskRecord, caller: Caller
-    ) -> Answer:
-        stop = _stop_answer(run)
-        if stop is not None:
-            return stop
-        holder = run.permitted_pod_uid
-        if holder not in {None, caller.pod_uid} and not await self.cluster.is_pod_gone(record.key, holder or ""):
-            return Answer(directive=Directive.STOP, reason="another pod of this run holds the start permit")
-        now = self.reconciler.clock()
-        await transaction.save_run(replace(run, permitted_pod_uid=caller.pod_uid, permitted_at=now))
+    async def _give_permit(self, seen: RunRecord, caller: Caller) -> Answer:
+        async with self.store.transaction() as transaction:
+            run = await _present(transaction, seen)
+            stop = _stop_answer(run)
+            if stop is not None:
+                return stop
+            if run.permitted_pod_uid not in {seen.permitted_pod_uid, caller.pod_uid}:
+                return Answer(directive=Directive.STOP, reason="another pod of this run was given the start permit")
+            now = self.reconciler.clock()
+            await transaction.save_run(replace(run, permitted_pod_uid=caller.pod_uid, permitted_at=now))
         return Answer(concurrency=run.concurrency, reservation_usd=run.reserved_usd)
 
     async def _progress(self, request: web.Request) -> web.Response:
         progress = await _body(request, Progress)
         caller = await self._caller(request)
+        seen = await self._own_run(request, caller)
         async with self.store.transaction() as transaction:
-            run, record = await self._run(request, transaction, caller)
+            run = await _present(transaction, seen)
             stop = _stop_answer(run)
             if stop is not None:
                 return _answer(stop)
@@ -105,23 +109,33 @@ class ReportServer:
                     spent_usd=progress.spent_usd,
                 ),
             )
-        self.reconciler.wake(record.key)
+        self.reconciler.wake(self._keys[run.run_id])
         return _answer(Answer())
 
     async def _final(self, request: web.Request) -> web.Response:
         report = await _body(request, FinalReport)
         caller = await self._caller(request)
+        seen = await self._own_run(request, caller)
+        if report.run_id != seen.run_id or report.step != seen.step.value:
+            raise _refusal(HTTPStatus.BAD_REQUEST, "the report is for another run or step")
+        key = self._keys[seen.run_id]
+        channel = self.cluster.observe(key).channel
+        time_zone = channel.spec.budget.time_zone if channel and channel.spec else "UTC"
         async with self.store.transaction() as transaction:
-            run, record = await self._run(request, transaction, caller)
-            if report.run_id != run.run_id or report.step != run.step.value:
-                raise _refusal(HTTPStatus.BAD_REQUEST, "the report is for another run or step")
-            channel = self.cluster.observe(record.key).channel
-            time_zone = channel.spec.budget.time_zone if channel and channel.spec else "UTC"
-            if run.is_open:
-                await self._settle(transaction, run, record, report, time_zone)
-            else:
-                # The run is closed and stays so, but money that was spent was spent.
-                await record_report(transaction, record, report, time_zone=time_zone)
+            run = await _present(transaction, seen)
+            if run.is_open and run.permitted_pod_uid not in {None, caller.pod_uid}:
+                raise _refusal(HTTPStatus.FORBIDDEN, "another pod of this run holds the start permit")
+            record = await transaction.load_task(run.task_uid)
+            if record is None:
+                raise _refusal(HTTPStatus.FORBIDDEN, "this run has no task any more")
+            plan = await self._settle(transaction, run, record, report, time_zone)
+        if plan is not None:
+            self.reconciler.show_later(key, plan)
+        self._tell(record, run, report)
+        self.reconciler.wake(key)
+        return _answer(Answer(directive=Directive.STOP, reason="the run is closed"))
+
+    def _tell(self, record: TaskRecord, run: RunRecord, report: FinalReport) -> None:
         log.info(
             "step_reported",
             task=str(record.key),
@@ -133,18 +147,20 @@ class ReportServer:
             total=report.total,
             spent_usd=str(report.spent_usd),
         )
-        self.reconciler.wake(record.key)
-        return _answer(Answer(directive=Directive.STOP, reason="the run is closed"))
 
     async def _settle(
         self, transaction: Transaction, run: RunRecord, record: TaskRecord, report: FinalReport, time_zone: str
-    ) -> None:
+    ) -> Plan | None:
+        if not run.is_open:
+            # The run is closed and stays so, but money that was spent was spent.
+            await record_report(transaction, record, report, time_zone=time_zone)
+            return None
         runs = {other.run_id: other for other in await transaction.load_runs(record.uid)}
         draft = Draft(record=record, runs=runs, now=self.reconciler.clock())
         settle_report(draft, run, report, rules=self.reconciler.rules.retry)
         plan = draft.plan()
         await record_plan(transaction, plan, time_zone=time_zone)
-        self.reconciler.show_later(record.key, plan)
+        return plan
 
     # --- who is it --------------------------------------------------------------------------------------------
 
@@ -155,16 +171,31 @@ class ReportServer:
             raise _refusal(HTTPStatus.UNAUTHORIZED, "the token is not valid for this endpoint")
         return caller
 
-    async def _run(
-        self, request: web.Request, transaction: Transaction, caller: Caller
-    ) -> tuple[RunRecord, TaskRecord]:
-        run = await transaction.load_run(request.match_info["run_id"])
-        record = await transaction.load_task(run.task_uid) if run else None
-        # One answer for "no such run" and "not yours": a foreign pod learns nothing.
-        if run is None or record is None or not await self.cluster.owns_run(caller, run, record.key):
-            log.warning("report_refused", run=request.match_info["run_id"], pod=caller.pod_name)
+    async def _own_run(self, request: web.Request, caller: Caller) -> RunRecord:
+        """Return the caller's run; "no such run" and "not yours" have one answer: a stranger learns nothing."""
+        run_id = request.match_info["run_id"]
+        async with self.store.transaction() as transaction:
+            run = await transaction.load_run(run_id)
+            if run is not None and run_id not in self._keys:
+                record = await transaction.load_task(run.task_uid)
+                if record is not None:
+                    self._keys[run_id] = record.key
+        key = self._keys.get(run_id)
+        if run is None or key is None or not await self.cluster.owns_run(caller, run, key):
+            log.warning("report_refused", run=run_id, pod=caller.pod_name)
             raise _refusal(HTTPStatus.FORBIDDEN, "this run is not this pod's")
-        return run, record
+        return run
+
+    async def _is_gone(self, run: RunRecord, pod_uid: str) -> bool:
+        return await self.cluster.is_pod_gone(self._keys[run.run_id], pod_uid)
+
+
+async def _present(transaction: Transaction, seen: RunRecord) -> RunRecord:
+    """Return the run as it is now, in the transaction that will change it."""
+    run = await transaction.load_run(seen.run_id)
+    if run is None:
+        raise _refusal(HTTPStatus.FORBIDDEN, "this run is not this pod's")
+    return run
 
 
 def _stop_answer(run: RunRecord) -> Answer | None:
