@@ -46,13 +46,19 @@ def remove_cgroups() -> None:
     """Kill what still runs in the pods' cgroups and remove them (cgroup v1 has one tree for each controller)."""
     if not places.STATE.exists():
         return
-    trees = [tree for tree in (_CGROUPS / _POD_CGROUP, *_CGROUPS.glob(f"*/{_POD_CGROUP}")) if tree.is_dir()]
+    trees = pod_cgroups()
     deadline = time.monotonic() + 10
     while trees and time.monotonic() < deadline:
         for tree in trees:
             _kill_members(tree)
         trees = [tree for tree in trees if not _is_removed(tree)]
         time.sleep(_POLL_SECONDS)
+
+
+def pod_cgroups() -> list[Path]:
+    """Return the roots of the pods' cgroups: ours, since `up` refuses to start beside another kubelet."""
+    candidates = (_CGROUPS / _POD_CGROUP, *_CGROUPS.glob(f"*/{_POD_CGROUP}"))
+    return [tree for tree in candidates if tree.is_dir()]
 
 
 def unmount_all() -> None:

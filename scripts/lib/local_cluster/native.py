@@ -142,6 +142,8 @@ class NativeEngine:
     def _refuse_foreign(self) -> None:
         if foreign_chains():
             raise ClusterError("another Kubernetes runs on this machine (its iptables chains are there); end it first")
+        if leftovers.pod_cgroups():
+            raise ClusterError("another kubelet's pods run on this machine (cgroup kubepods is there); end it first")
         taken = [str(port) for port in addresses.LISTENING_PORTS if _is_taken(port)]
         if taken:
             raise ClusterError(f"ports {', '.join(taken)} are taken by other programs; `ss -ltnp` names them")

@@ -1,5 +1,6 @@
 """Builds images with Docker, Podman or Buildah, whichever is here; it must never leave a build secret in a layer."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -33,9 +34,10 @@ _DEBIAN_PACKAGES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFacts:
-    """What a build needs beside the Dockerfile: base image, version label, and secrets by id and file."""
+    """What a build needs beside the Dockerfile: base image, context, version label, and secrets by id and file."""
 
     base: str
+    context: Path
     version: str
     secrets: dict[str, Path]
 
@@ -101,10 +103,10 @@ class EngineBuilder:
         return {name if name.startswith("localhost/") else f"localhost/{name}" for name in listed.split()}
 
     def build(self, image: Image, reference: str, facts: BuildFacts) -> None:
-        """Build with the repository as context."""
+        """Build one image."""
         log = places.CACHE / "logs" / f"image-{image.name}.log"
-        command = [self._program, "build", "-f", str(places.REPOSITORY / image.dockerfile), "-t", reference]
-        command += [*facts.words(), str(places.REPOSITORY)]
+        command = [self._program, "build", "-f", str(facts.context / image.dockerfile), "-t", reference]
+        command += [*facts.words(), str(facts.context)]
         run(command, log=log, env={"DOCKER_BUILDKIT": "1"}, timeout_seconds=_BUILD_TIMEOUT_SECONDS)
 
     def load(self, references: Sequence[str], engine: Engine) -> None:
@@ -130,7 +132,8 @@ class BuildahBuilder:
 
     def __init__(self) -> None:
         store = places.CACHE / "buildah"
-        self._command = ["buildah", "--root", str(store), "--runroot", "/run/videotask-buildah"]
+        mounts = f"/run/videotask-buildah-{hashlib.sha256(str(store).encode()).hexdigest()[:8]}"  # one for each store
+        self._command = ["buildah", "--root", str(store), "--runroot", mounts]
         self._env = {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
 
     def default_base(self) -> str:
@@ -150,10 +153,10 @@ class BuildahBuilder:
         return set(self._buildah("images", "--format", "{{.Name}}:{{.Tag}}").split())
 
     def build(self, image: Image, reference: str, facts: BuildFacts) -> None:
-        """Build with the repository as context, layers kept for the next time and the next checkout."""
+        """Build with layers kept for the next time and the next checkout."""
         log = places.CACHE / "logs" / f"image-{image.name}.log"
-        command = ["bud", "--layers", "--pull-never", "-f", str(places.REPOSITORY / image.dockerfile), "-t", reference]
-        command += [*facts.words(), str(places.REPOSITORY)]
+        command = ["bud", "--layers", "--pull-never", "-f", str(facts.context / image.dockerfile), "-t", reference]
+        command += [*facts.words(), str(facts.context)]
         self._buildah(*command, log=log)
 
     def load(self, references: Sequence[str], engine: Engine) -> None:

@@ -15,7 +15,7 @@ from local_cluster.console import paint, progress, say
 from local_cluster.errors import ClusterError
 
 from local_images.builders import Builder, BuildFacts, choose_builder
-from local_images.catalogue import EMULATORS, IMAGES, OPERATOR, POSTGRES, STEP_IMAGES, Image, tag_of
+from local_images.catalogue import EMULATORS, IMAGES, OPERATOR, POSTGRES, STEP_IMAGES, Image, tag_of, take_snapshot
 from local_images.host_settings import find_ca_bundle, pip_configuration
 
 _OUTPUT = places.REPOSITORY / ".build"
@@ -81,21 +81,21 @@ def _run(options: argparse.Namespace) -> int:
     builder = choose_builder()
     base = options.base_image or builder.default_base()
     images = _chosen(options.images)
-    references = {image: f"localhost/{image.name}:{tag_of(image, base)}" for image in images}
-    match options.command:
-        case "list":
-            _list(builder, references)
-        case "prune":
+    with tempfile.TemporaryDirectory(prefix="videotask-images-") as scratch:
+        context = Path(scratch)
+        take_snapshot(places.REPOSITORY, context)
+        if options.command == "list":
+            _list(builder, images, base, context)
+            return 0
+        references = {image: _reference(image, base, context) for image in images}
+        if options.command in ("all", "build"):
+            _build(builder, references, base, context, options.ca_bundle)
+        if options.command in ("all", "load"):
+            _load(builder, references, must=options.command == "load")
+        if options.command == "prune":
             _prune(builder, references)
-        case "load":
-            _load(builder, references, must=True)
-        case "build":
-            _build(builder, references, base, options.ca_bundle)
-        case _:
-            _build(builder, references, base, options.ca_bundle)
-            _load(builder, references, must=False)
-    if options.command in ("all", "build") and not options.images:
-        _write(builder, references)
+        elif not options.images:
+            _write(builder, references)
     return 0
 
 
@@ -107,7 +107,7 @@ def _chosen(names: list[str]) -> list[Image]:
     return [known[name] for name in names] or list(IMAGES)
 
 
-def _build(builder: Builder, references: dict[Image, str], base: str, ca_bundle: str | None) -> None:
+def _build(builder: Builder, references: dict[Image, str], base: str, context: Path, ca_bundle: str | None) -> None:
     built = builder.references()
     missing = {image: reference for image, reference in references.items() if reference not in built}
     if not missing:
@@ -115,7 +115,8 @@ def _build(builder: Builder, references: dict[Image, str], base: str, ca_bundle:
         return
     builder.prepare(base)
     with tempfile.TemporaryDirectory(prefix="videotask-build-") as scratch:
-        facts = BuildFacts(base=base, version=_version(), secrets=_secrets(Path(scratch), ca_bundle))
+        secrets = _secrets(Path(scratch), ca_bundle)
+        facts = BuildFacts(base=base, context=context, version=_version(), secrets=secrets)
         for image, reference in missing.items():
             with progress(f"Building {reference.removeprefix('localhost/')}", expected="half a minute"):
                 builder.build(image, reference, facts)
@@ -158,16 +159,25 @@ def _load(builder: Builder, references: dict[Image, str], *, must: bool) -> None
         builder.load(missing, engine)
 
 
-def _list(builder: Builder, references: dict[Image, str]) -> None:
+def _reference(image: Image, base: str, context: Path) -> str:
+    return f"localhost/{image.name}:{tag_of(image, base, context)}"
+
+
+def _list(builder: Builder, images: list[Image], base: str, context: Path) -> None:
     engine = current_engine()
     built = builder.references()
     loaded = engine.image_tags() if engine and engine.status().state == "up" else set()
-    print(f"{'IMAGE':<52}{'BUILT':<7}{'LOADED':<8}SIZE")
-    for reference in references.values():
+    print(f"{'IMAGE':<56}{'BUILT':<7}{'LOADED':<8}SIZE")
+    for image in images:
+        try:
+            reference = _reference(image, base, context)
+        except ClusterError as failure:
+            say(str(failure))
+            continue
         is_built = reference in built
         size = f"{builder.facts(reference)['size_bytes'] / 1e6:.0f} MB" if is_built else "-"
         states = ["yes" if state else "no" for state in (is_built, reference in loaded)]
-        print(f"{reference:<52}{states[0]:<7}{states[1]:<8}{size}")
+        print(f"{reference:<56}{states[0]:<7}{states[1]:<8}{size}")
 
 
 def _prune(builder: Builder, references: dict[Image, str]) -> None:
