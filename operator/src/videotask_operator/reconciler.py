@@ -448,7 +448,6 @@ async def record_plan(transaction: Transaction, plan: Plan, *, time_zone: str) -
     await transaction.save_history(plan.record.uid, plan.transitions)
     for report in plan.reports:
         await record_report(transaction, plan.record, report, time_zone=time_zone)
-        await _drop_lumps(transaction, plan, report, time_zone=time_zone)
 
 
 async def record_report(transaction: Transaction, record: TaskRecord, report: FinalReport, *, time_zone: str) -> None:
@@ -459,26 +458,6 @@ async def record_report(transaction: Transaction, record: TaskRecord, report: Fi
     if report.cut and report.spent_usd > 0:
         spend = (lump_of(report, at=record.pipeline_start_time or record.queued_at),)
     await transaction.save_spend(record, step, spend, time_zone=time_zone)
-
-
-async def _drop_lumps(transaction: Transaction, plan: Plan, report: FinalReport, *, time_zone: str) -> None:
-    """A report that tells a step's whole ledger makes the lines nought that stood for earlier runs as a whole."""
-    read_now = [run for run in plan.runs if run.ledger_read and run.run_id != report.run_id and run.spent_usd > 0]
-    lumps = [replace_lump(run.run_id, at=run.closed_at or run.opened_at) for run in read_now]
-    await transaction.save_spend(plan.record, Step(report.step), lumps, time_zone=time_zone)
-
-
-def replace_lump(run_id: str, *, at: datetime) -> Spend:
-    """Return the line that settles a run's lump at nothing, its calls being recorded one by one."""
-    return Spend(
-        call_id=f"{LUMP_PREFIX}{run_id}",
-        run_id=run_id,
-        item="*",
-        model="*",
-        amount_usd=Decimal(0),
-        certainty=Certainty.SETTLED,
-        at=at,
-    )
 
 
 def lump_of(report: FinalReport, *, at: datetime) -> Spend:
