@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from videotask_contract.report import Item, Spend
@@ -172,7 +172,7 @@ class PostgresStore:
                 raise RecordConflictError(str(error.orig).strip()) from error
             except DBAPIError as error:
                 self._fence.doubt()
-                if error.connection_invalidated:
+                if error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError)):
                     raise StoreUnavailableError(str(error.orig).strip()) from error
                 raise
             finally:
