@@ -53,7 +53,10 @@ _WIDE_HOLE_MEAN: Final = 3.0
 _BAND: Final = 3
 """Pixels from the subject's rim inwards in which the matte is soft."""
 _GAP_BAND: Final = 8
-"""The same for gaps between threads and hairs: pixels that look like background."""
+"""The same for gaps between threads and hairs: pale places too narrow to be part of the subject."""
+_GAP_WIDTH: Final = 5
+_GAP_SHARE: Final = 0.6
+"""A gap shows less of the subject's colour than this."""
 _MARGIN: Final = 16
 """Pixels around the subject; the widest blur of the matte reaches so far."""
 _VISIBLE: Final = 25
@@ -105,7 +108,6 @@ def cut_out(picture: Image.Image, *, asset: str) -> Cutout:
         backdrop.rgb[window],
         subject=subject[window],
         distance=distance[window],
-        threshold=threshold,
     )
     whole = np.zeros((*subject.shape, 4), dtype=np.uint8)
     whole[window] = np.rint(np.dstack([np.clip(colours, 0, 255), alpha * 255]))
@@ -200,12 +202,9 @@ def _without_specks(subject: Mask, distance: Pixels, *, threshold: float) -> Mas
     return kept
 
 
-def _matte(
-    pixels: Pixels, plain: Pixels, *, subject: Mask, distance: Pixels, threshold: float
-) -> tuple[Pixels, Pixels]:
+def _matte(pixels: Pixels, plain: Pixels, *, subject: Mask, distance: Pixels) -> tuple[Pixels, Pixels]:
     """Return alpha (0 to 1) and the subject's own colours, free of background, also beyond its rim."""
     depth = ndimage.distance_transform_cdt(subject, metric="chessboard")
-    core = (depth > _BAND) & ((distance > threshold) | (depth > _GAP_BAND))
     # What lies behind the rim: the real neighbouring background, so that a shadow's own darkness is taken off too.
     outside = ~ndimage.binary_dilation(subject, iterations=2)
     behind = _spread(pixels, outside.astype(np.float32), 4.0, fallback=plain)
@@ -217,7 +216,9 @@ def _matte(
     share = ((pixels - behind) * span).sum(axis=-1) / np.maximum(np.square(span).sum(axis=-1), 1.0)
     # Ends of the ramp are noise: a faint veil outside and pinholes inside.
     alpha = np.clip((share - 0.08) / 0.84, 0, 1)
-    alpha[core] = 1
+    pale = subject & (share < _GAP_SHARE)
+    gap = pale & ~ndimage.binary_opening(pale, structure=np.ones((_GAP_WIDTH, _GAP_WIDTH)))
+    alpha[(depth > _BAND) & ~(gap & (depth <= _GAP_BAND))] = 1
     alpha[~ndimage.binary_dilation(subject)] = 0
     clean = np.clip((alpha - 0.7) / 0.3, 0, 1)[..., None]
     return alpha.astype(np.float32), own * (1 - clean) + pixels * clean
