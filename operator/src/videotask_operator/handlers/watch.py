@@ -132,6 +132,8 @@ def start(namespaces: Iterable[str], on_event: EventSink, *, kubeconfig: Path | 
     """Begin to watch; call it in the loop that wants the events, once everything was listed there."""
     # kopf says "handler succeeded" for each event; what matters is said by the reconciler.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    # It warns that signals do not reach a thread; they are not meant to.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     watch = Watch(namespaces=namespaces, on_event=on_event, kubeconfig=kubeconfig)
     watch.start()
     return watch

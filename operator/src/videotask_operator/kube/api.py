@@ -11,6 +11,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from videotask_contract.errors import FailureClass, PermanentError, TransientError
+from videotask_contract.resources import MANAGED_BY
 
 _KEEP_ALIVE_SECONDS: Final = 80.0
 """The API server closes idle connections after 90 s (apiserver's IdleTimeout); a kept one saves a TLS handshake."""
@@ -45,6 +46,8 @@ class Api:
         # The cluster's own address is never behind the proxy that the environment names.
         configuration.client_session_kwargs = {"trust_env": False}
         self._client = ApiClient(configuration)
+        # Names us in managedFields and in the API server's audit log.
+        self._client.user_agent = MANAGED_BY
         self._client.rest_client = _KeepAliveRest(configuration)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
 

@@ -20,7 +20,7 @@ from videotask_operator.kube.parse import (
     parse_task,
     parse_version,
 )
-from videotask_operator.kube.paths import Kind
+from videotask_operator.kube.paths import TASK_KIND, Kind
 
 Value = TaskResource | ChannelResource | JobSeen | PodSeen
 
@@ -186,7 +186,7 @@ class Cache:
         shelf.entries[meta.name] = entry
         if kind in {Kind.JOB, Kind.POD} and meta.key:
             self._names_of_task.setdefault((kind, meta.key), set()).add(meta.name)
-        if kind is Kind.JOB:
+        if kind is Kind.JOB and meta.owner is not None and meta.owner.kind == TASK_KIND:
             self._remember_job(meta)
 
     def _remove(self, kind: Kind, shelf: _Shelf, entry: Entry) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from videotask_contract.errors import VideoTaskError
-from videotask_contract.resources import LABEL_RUN_ID
+from videotask_contract.resources import LABEL_MANAGED_BY, LABEL_RUN_ID, MANAGED_BY
 from videotask_operator.core.model import (
     Caller,
     EventDraft,
@@ -30,14 +30,13 @@ from videotask_operator.kube.build_job import JobSettings, build_config_map, bui
 from videotask_operator.kube.cache import Cache
 from videotask_operator.kube.connection import load_configuration
 from videotask_operator.kube.events import EventPoster
-from videotask_operator.kube.parse import NOT_STARTED, Meta, not_started_message, parse_meta, parse_pod, parse_time
+from videotask_operator.kube.parse import Meta, parse_meta, parse_pod, parse_time
 from videotask_operator.kube.paths import OURS, TASK_KIND, Kind, core, objects, one
 from videotask_operator.kube.status_patch import build_status_patch
 from videotask_operator.kube.tokens import TokenReviewer
 
 _log = structlog.get_logger()
 
-_NOT_STARTED_AFTER: Final = timedelta(seconds=30)
 _RETRY_RESYNC_SECONDS: Final = 2.0
 _SWEEP_EVERY: Final = timedelta(minutes=10)
 _CONFLICT: Final = 409
@@ -110,12 +109,11 @@ class KubeCluster:
         channel = None
         if task is not None and task.spec is not None:
             channel = self._cache.channel(key.namespace, task.spec.channel_ref.name)
-        now = _now()
         return Observation(
             task=task,
             channel=channel,
             jobs=self._cache.jobs(key),
-            pods=tuple(self._judge(meta, pod, now) for meta, pod in self._cache.pods(key)),
+            pods=tuple(self._judge(meta, pod) for meta, pod in self._cache.pods(key)),
         )
 
     def take_event(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
@@ -129,7 +127,6 @@ class KubeCluster:
         pairs = [(kind, namespace) for kind in Kind for namespace in self._namespaces]
         failures = [error for error in await asyncio.gather(*(self._relist(*pair) for pair in pairs)) if error]
         self._look_for_served(failures)
-        self._tell(self._slow_starters())
         if failures:
             _log.warning("resync_failed", failed=len(failures), of=len(pairs), error=failures[0].message)
             return False
@@ -234,7 +231,8 @@ class KubeCluster:
             if meta.uid == pod_uid:
                 body = await self._api.fetch_or_none(one(Kind.POD, key.namespace, meta.name))
                 return body is None or _is_over(body, pod_uid)
-        items, _ = await self._api.fetch_list(objects(Kind.POD, key.namespace), label_selector=OURS)
+        # Without a selector: a pod whose labels were changed runs all the same.
+        items, _ = await self._api.fetch_list(objects(Kind.POD, key.namespace))
         return all(_is_over(body, pod_uid) for body in items)
 
     # --- parts --------------------------------------------------------------------------------------------------
@@ -243,28 +241,16 @@ class KubeCluster:
         for key in keys:
             self._notify(key)
 
-    def _judge(self, meta: Meta, pod: PodSeen, now: datetime) -> PodSeen:
-        if not self._is_of_our_job(meta):
-            pod = dataclasses.replace(pod, exit_code=None, termination_message=None)
-        if _is_slow_starter(pod, now):
-            return dataclasses.replace(pod, waiting_reason=NOT_STARTED, waiting_message=not_started_message(pod))
-        return pod
+    def _judge(self, meta: Meta, pod: PodSeen) -> PodSeen:
+        if self._is_of_our_job(meta):
+            return pod
+        return dataclasses.replace(pod, exit_code=None, termination_message=None)
 
     def _is_of_our_job(self, meta: Meta) -> bool:
         owner = meta.owner
         return (
             owner is not None and owner.kind == "Job" and owner.uid == self._cache.job_uid(meta.namespace, owner.name)
         )
-
-    def _slow_starters(self) -> set[TaskKey]:
-        """Return the tasks of pods that do not start: time alone changes what is observed of them."""
-        now = _now()
-        return {
-            meta.key
-            for namespace in self._namespaces
-            for meta, pod in self._cache.all_pods(namespace)
-            if meta.key is not None and _is_slow_starter(pod, now)
-        }
 
     async def _relist(self, kind: Kind, namespace: str) -> VideoTaskError | None:
         try:
@@ -302,12 +288,10 @@ class KubeCluster:
         body = await self._api.fetch_or_none(path)
         if body is None:
             return
-        meta = parse_meta(body)
-        owner = meta.owner
-        if owner is None or (owner.kind, owner.name) != (TASK_KIND, key.name):
+        if not _is_of_task(body, key):
             _log.warning("foreign_object_left", path=path, task=str(key))
             return
-        await self._api.delete(path, uid=meta.uid)
+        await self._api.delete(path, uid=body["metadata"]["uid"])
 
     async def _refresh(self, key: TaskKey) -> bool:
         """Read a VideoTask anew; False when what we had of it was right."""
@@ -368,16 +352,18 @@ def _ignore(_: TaskKey) -> None:
     """Stand in until somebody wants to know."""
 
 
-def _is_slow_starter(pod: PodSeen, now: datetime) -> bool:
-    has_begun = pod.running or pod.finished or pod.exit_code is not None
-    is_explained = pod.waiting_reason is not None or pod.deleting
-    return not has_begun and not is_explained and now - pod.created_at > _NOT_STARTED_AFTER
-
-
 def _is_of_run(body: Mapping[str, Any], order: RunOrder) -> bool:
     meta = parse_meta(body)
     label = (body["metadata"].get("labels") or {}).get(LABEL_RUN_ID)
     return label == order.run_id and meta.owner is not None and meta.owner.uid == order.task_uid
+
+
+def _is_of_task(body: Mapping[str, Any], key: TaskKey) -> bool:
+    meta = parse_meta(body)
+    # Without an owner it was orphaned by somebody's --cascade=orphan; with another one it is not ours.
+    has_right_owner = meta.owner is None or (meta.owner.kind, meta.owner.name) == (TASK_KIND, key.name)
+    is_managed = (body["metadata"].get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGED_BY
+    return has_right_owner and is_managed and meta.task_name == key.name and bool(meta.run_id)
 
 
 def _is_over(body: Mapping[str, Any], pod_uid: str) -> bool:

@@ -21,7 +21,9 @@ ANNOTATION_TASK: Final = "videotask.dev/task-name"
 """The task's whole name, which may be longer than a label's 63 characters."""
 STEP_CONTAINER: Final = "step"
 NOT_STARTED: Final = "NotStarted"
-"""Our own reason: nothing is known to be wrong, but the container does not run either."""
+"""Our own reason: nothing is known to be wrong, but the container does not run yet; how long that may be so is not
+decided here."""
+_JOB_NAME_LABEL: Final = "batch.kubernetes.io/job-name"
 
 CANNOT_START: Final = frozenset(
     {
@@ -154,7 +156,7 @@ def parse_pod(body: Mapping[str, Any]) -> PodSeen:
         name=meta.name,
         uid=meta.uid,
         run_id=meta.run_id,
-        job_name=meta.owner.name if meta.owner and meta.owner.kind == "Job" else "",
+        job_name=_job_name(body, meta),
         created_at=parse_time(body["metadata"]["creationTimestamp"]),
         running=bool(state.get("running")),
         finished=status.get("phase") in {"Succeeded", "Failed"},
@@ -167,12 +169,12 @@ def parse_pod(body: Mapping[str, Any]) -> PodSeen:
     )
 
 
-def not_started_message(pod: PodSeen) -> str:
-    """Return what to say of a pod that has not started and does not say why."""
-    return (
-        f"pod {pod.name} was created at {pod.created_at:%H:%M:%S} UTC and its container has not started; "
-        f"`kubectl describe pod {pod.name}` shows what it waits for, usually its image or its volume"
-    )
+def _job_name(body: Mapping[str, Any], meta: Meta) -> str:
+    if meta.owner is not None and meta.owner.kind == "Job":
+        return meta.owner.name
+    # Orphaned by somebody's --cascade=orphan: it runs all the same.
+    label: str = (body["metadata"].get("labels") or {}).get(_JOB_NAME_LABEL, "")
+    return label
 
 
 def _controller(references: Iterable[Mapping[str, Any]]) -> Owner | None:
@@ -205,7 +207,17 @@ def _waiting(
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition.get("status") == "False":
             return condition.get("reason") or "Unschedulable", condition.get("message")
-    return None, None
+    if state.get("running") or state.get("terminated"):
+        return None, None
+    return NOT_STARTED, _not_started(body["metadata"]["name"], waiting)
+
+
+def _not_started(name: str, waiting: Mapping[str, Any]) -> str:
+    seen = f" ({waiting['reason']})" if waiting.get("reason") else ""
+    return (
+        f"the container of pod {name} has not started yet{seen}; `kubectl describe pod {name}` shows what it waits "
+        "for, usually its image or its volume"
+    )
 
 
 def _parse_task_spec(spec: Mapping[str, Any]) -> tuple[VideoTaskSpec | None, str | None]:
@@ -223,10 +235,21 @@ def _parse_channel_spec(spec: Mapping[str, Any]) -> tuple[ChannelSpec | None, st
 
 
 def _sentence(error: ValidationError) -> str:
-    problems = [_problem(detail["loc"], detail["msg"], detail.get("input")) for detail in error.errors()]
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+    problems = [
+        _problem(detail["loc"], detail["msg"], detail.get("input"))
+        for detail in details
+        # A list whose items were all refused is then called too short as well: that is no second problem.
+        if not (detail["type"] == "too_short" and _has_part(detail["loc"], places))
+    ]
     shown = "; ".join(problems[:_MAX_PROBLEMS])
     more = len(problems) - _MAX_PROBLEMS
     return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _has_part(location: tuple[int | str, ...], places: list[tuple[int | str, ...]]) -> bool:
+    return any(place != location and place[: len(location)] == location for place in places)
 
 
 def _problem(location: tuple[int | str, ...], message: str, value: Any) -> str:
