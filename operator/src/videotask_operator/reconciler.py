@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import structlog
 
@@ -28,6 +29,7 @@ from videotask_operator.core.model import (
     Plan,
     TaskKey,
     TaskRecord,
+    TaskResource,
 )
 from videotask_operator.core.order import account_name
 from videotask_operator.core.ports import ClusterPort, ForeignJobError, NotLeaderError, StorePort, Transaction
@@ -99,6 +101,8 @@ class Reconciler:
         self._admissible: dict[str, TaskKey] = {}
         self._admitted: set[str] = set()
         self._admission_wanted = asyncio.Event()
+        self._sole: set[str] = set()
+        """Uids with no earlier resource of their name left to end."""
         self._pending: dict[TaskKey, list[Plan]] = {}
 
     # --- running --------------------------------------------------------------------------------------------
@@ -189,12 +193,12 @@ class Reconciler:
             await self._retire_others(key)
             shown = await self._take_up_reports(key)
             for _ in range(_MAX_TURNS):
-                plan, show = await self._decide_and_record(key)
+                plan, now = await self._decide_and_record(key)
                 if plan is None:
                     break
-                # Showing a phase may lag behind the next Job, but phases are shown in their order.
-                shown = asyncio.create_task(_in_order(shown, show))
                 await self._act(key, plan)
+                # Showing a phase may lag behind the next Job, but phases are shown in their order.
+                shown = asyncio.create_task(self._show(shown, key, plan, now))
                 if not plan.again:
                     self._schedule(key, plan)
                     break
@@ -205,15 +209,10 @@ class Reconciler:
 
     async def _take_up_reports(self, key: TaskKey) -> asyncio.Task[None] | None:
         """Show the phase that a report led to, before the next decision moves on from it."""
-        plans = self._pending.pop(key, [])
         shown: asyncio.Task[None] | None = None
-        for plan in plans:
-            observed = self.cluster.observe(key)
-            async with self.store.transaction() as transaction:
-                show = await self._showing(transaction, key, observed, plan, self.clock())
-            shown = asyncio.create_task(_in_order(shown, show))
+        for plan in self._pending.pop(key, []):
             await self._act(key, plan)
-        if plans:
+            shown = asyncio.create_task(self._show(shown, key, plan, self.clock()))
             self._admission_wanted.set()
         return shown
 
@@ -221,22 +220,19 @@ class Reconciler:
         if plan.look_again_at is not None:
             self._wake_later(key, max(0.05, (plan.look_again_at - self.clock()).total_seconds()))
 
-    async def _decide_and_record(self, key: TaskKey) -> tuple[Plan | None, Callable[[], Awaitable[None]]]:
+    async def _decide_and_record(self, key: TaskKey) -> tuple[Plan | None, datetime]:
         observed = self.cluster.observe(key)
         now = self.clock()
         async with self.store.transaction() as transaction:
             situation = await self._situation(transaction, key, observed, now)
-            if situation is None:
-                return None, _nothing
-            plan = decide(situation)
-            if plan is None:
-                return None, _nothing
+            plan = decide(situation) if situation else None
+            if situation is None or plan is None:
+                return None, now
             plan = self._with_long_film_warning(plan, now)
             if plan.record != situation.record or plan.runs:
                 await record_plan(transaction, plan, time_zone=_time_zone(observed))
-            show = await self._showing(transaction, key, observed, plan, now)
         self._note_admission(situation, plan)
-        return plan, show
+        return plan, now
 
     async def _situation(
         self, transaction: Transaction, key: TaskKey, observed: Observation, now: datetime
@@ -283,11 +279,12 @@ class Reconciler:
     async def _retire_others(self, key: TaskKey) -> None:
         """End the record of an earlier resource of this name, whose uid is no longer the one on show."""
         observed = self.cluster.observe(key)
-        if observed.task is None:
+        if observed.task is None or observed.task.uid in self._sole:
             return
         async with self.store.transaction() as transaction:
             earlier = await transaction.load_earlier_task(key, uid=observed.task.uid)
             if earlier is None or earlier.resource_gone:
+                self._sole.add(observed.task.uid)
                 return
             situation = Situation(
                 observed=replace(observed, task=None),
@@ -348,35 +345,34 @@ class Reconciler:
             return
         log.info("step_job_created", task=str(key), job=job, correlation_id=plan.record.correlation_id)
 
-    async def _showing(
-        self, transaction: Transaction, key: TaskKey, observed: Observation, plan: Plan, now: datetime
-    ) -> Callable[[], Awaitable[None]]:
-        """Load what the status needs while the transaction is open; return the write for after it."""
+    async def _show(self, before: asyncio.Task[None] | None, key: TaskKey, plan: Plan, now: datetime) -> None:
+        """Show what was decided at `now`, after what was decided before it."""
+        if before is not None:
+            await asyncio.gather(before, return_exceptions=True)
+        observed = self.cluster.observe(key)
         if observed.task is None or observed.task.deleting:
-            return _nothing
-        status = await self._status(transaction, observed, plan.record.uid, now)
+            return
+        uid = plan.record.uid
+        status = await self._status(observed.task, plan.record, now)
+        await self.cluster.save_status(key, uid=uid, status=status)
+        for event in plan.events:
+            await self.cluster.post_event(key, uid=uid, event=event)
 
-        async def show() -> None:
-            if status is not None:
-                await self.cluster.save_status(key, uid=plan.record.uid, status=status)
-            for event in plan.events:
-                await self.cluster.post_event(key, uid=plan.record.uid, event=event)
-
-        return show
-
-    async def _status(
-        self, transaction: Transaction, observed: Observation, uid: str, now: datetime
-    ) -> dict[str, object] | None:
-        record = await transaction.load_task(uid)
-        if record is None or observed.task is None:
-            return None
+    async def _status(self, task: TaskResource, record: TaskRecord, now: datetime) -> dict[str, Any]:
+        async with self.store.transaction() as transaction:
+            stored = await transaction.load_task(record.uid)
+            runs = await transaction.load_runs(record.uid)
+            history = await transaction.load_history(record.uid, last=HISTORY_LENGTH)
+            step_costs = await transaction.load_step_costs(record.uid)
+        cost_usd = stored.pipeline_cost_usd if stored else record.pipeline_cost_usd
         return project_status(
-            record,
-            runs=await transaction.load_runs(uid),
-            history=await transaction.load_history(uid, last=HISTORY_LENGTH),
-            step_costs=await transaction.load_step_costs(uid),
-            previous=observed.task.status,
-            generation=observed.task.generation,
+            replace(record, pipeline_cost_usd=cost_usd),
+            # A later decision may have been taken since: it has its own turn to be shown.
+            runs=[run for run in runs if run.number <= record.last_run_number],
+            history=[line for line in history if line.at <= now],
+            step_costs=step_costs,
+            previous=task.status,
+            generation=task.generation,
             now=now,
         )
 
@@ -480,13 +476,3 @@ def _may_open_run(record: TaskRecord) -> bool:
 def _time_zone(observed: Observation) -> str:
     channel = observed.channel.spec if observed.channel else None
     return channel.budget.time_zone if channel else "UTC"
-
-
-async def _nothing() -> None:
-    return None
-
-
-async def _in_order(before: asyncio.Task[None] | None, show: Callable[[], Awaitable[None]]) -> None:
-    if before is not None:
-        await asyncio.gather(before, return_exceptions=True)
-    await show()

@@ -42,8 +42,8 @@ class ReportServer:
         self.cluster = reconciler.cluster
         self.store = reconciler.store
         self._runner: web.AppRunner | None = None
-        self._keys: dict[str, TaskKey] = {}
-        """Task of each run that has spoken; a run never changes its task."""
+        self._known: dict[str, tuple[TaskKey, RunRecord]] = {}
+        """Task and first sight of each run that has spoken: its id, Job and task never change, all else does."""
 
     async def start(self, *, host: str, port: int) -> int:
         """Listen; return the port (a free one where 0 was asked)."""
@@ -68,7 +68,7 @@ class ReportServer:
     async def _permit(self, request: web.Request) -> web.Response:
         await _body(request, PermitRequest)
         caller = await self._caller(request)
-        run = await self._own_run(request, caller)
+        run = await self._now((await self._own_run(request, caller)).run_id)
         holder = run.permitted_pod_uid
         if run.is_open and holder not in {None, caller.pod_uid} and not await self._is_gone(run, holder or ""):
             return _answer(Answer(directive=Directive.STOP, reason="another pod of this run holds the start permit"))
@@ -79,7 +79,7 @@ class ReportServer:
 
     async def _give_permit(self, seen: RunRecord, caller: Caller) -> Answer:
         async with self.store.transaction() as transaction:
-            run = await _present(transaction, seen)
+            run = await _present(transaction, seen.run_id)
             stop = _stop_answer(run)
             if stop is not None:
                 return stop
@@ -94,7 +94,7 @@ class ReportServer:
         caller = await self._caller(request)
         seen = await self._own_run(request, caller)
         async with self.store.transaction() as transaction:
-            run = await _present(transaction, seen)
+            run = await _present(transaction, seen.run_id)
             stop = _stop_answer(run)
             if stop is not None:
                 return _answer(stop)
@@ -109,7 +109,7 @@ class ReportServer:
                     spent_usd=progress.spent_usd,
                 ),
             )
-        self.reconciler.wake(self._keys[run.run_id])
+        self.reconciler.wake(self._known[run.run_id][0])
         return _answer(Answer())
 
     async def _final(self, request: web.Request) -> web.Response:
@@ -118,11 +118,11 @@ class ReportServer:
         seen = await self._own_run(request, caller)
         if report.run_id != seen.run_id or report.step != seen.step.value:
             raise _refusal(HTTPStatus.BAD_REQUEST, "the report is for another run or step")
-        key = self._keys[seen.run_id]
+        key = self._known[seen.run_id][0]
         channel = self.cluster.observe(key).channel
         time_zone = channel.spec.budget.time_zone if channel and channel.spec else "UTC"
         async with self.store.transaction() as transaction:
-            run = await _present(transaction, seen)
+            run = await _present(transaction, seen.run_id)
             if run.is_open and run.permitted_pod_uid not in {None, caller.pod_uid}:
                 raise _refusal(HTTPStatus.FORBIDDEN, "another pod of this run holds the start permit")
             record = await transaction.load_task(run.task_uid)
@@ -172,27 +172,34 @@ class ReportServer:
         return caller
 
     async def _own_run(self, request: web.Request, caller: Caller) -> RunRecord:
-        """Return the caller's run; "no such run" and "not yours" have one answer: a stranger learns nothing."""
+        """Return the caller's run, as first seen; "no such run" and "not yours" have one answer for a stranger."""
         run_id = request.match_info["run_id"]
-        async with self.store.transaction() as transaction:
-            run = await transaction.load_run(run_id)
-            if run is not None and run_id not in self._keys:
-                record = await transaction.load_task(run.task_uid)
-                if record is not None:
-                    self._keys[run_id] = record.key
-        key = self._keys.get(run_id)
-        if run is None or key is None or not await self.cluster.owns_run(caller, run, key):
+        known = self._known.get(run_id) or await self._look_up(run_id)
+        if known is None or not await self.cluster.owns_run(caller, known[1], known[0]):
             log.warning("report_refused", run=run_id, pod=caller.pod_name)
             raise _refusal(HTTPStatus.FORBIDDEN, "this run is not this pod's")
-        return run
+        return known[1]
+
+    async def _look_up(self, run_id: str) -> tuple[TaskKey, RunRecord] | None:
+        async with self.store.transaction() as transaction:
+            run = await transaction.load_run(run_id)
+            record = await transaction.load_task(run.task_uid) if run else None
+        if run is None or record is None:
+            return None
+        self._known[run_id] = (record.key, run)
+        return self._known[run_id]
+
+    async def _now(self, run_id: str) -> RunRecord:
+        async with self.store.transaction() as transaction:
+            return await _present(transaction, run_id)
 
     async def _is_gone(self, run: RunRecord, pod_uid: str) -> bool:
-        return await self.cluster.is_pod_gone(self._keys[run.run_id], pod_uid)
+        return await self.cluster.is_pod_gone(self._known[run.run_id][0], pod_uid)
 
 
-async def _present(transaction: Transaction, seen: RunRecord) -> RunRecord:
+async def _present(transaction: Transaction, run_id: str) -> RunRecord:
     """Return the run as it is now, in the transaction that will change it."""
-    run = await transaction.load_run(seen.run_id)
+    run = await transaction.load_run(run_id)
     if run is None:
         raise _refusal(HTTPStatus.FORBIDDEN, "this run is not this pod's")
     return run
