@@ -83,6 +83,17 @@ def check_clip(
     return probe
 
 
+def clip_seconds(path: Path, *, item: str | None = None) -> float:
+    """Return the length of a clip's picture in seconds by its coded frames, none decoded; for clips probed before."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            rate = float(stream.average_rate or stream.guessed_rate or 0)
+            return sum(1 for packet in container.demux(stream) if packet.size > 0) / rate
+    except (av.FFmpegError, OSError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise BadMediaError(f"{path.name} cannot be read as video: {error}"[:500], item=item) from error
+
+
 def _decode(path: Path, *, item: str | None) -> ClipProbe:
     with av.open(str(path)) as container:
         if not container.streams.video:
