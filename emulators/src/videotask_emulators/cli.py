@@ -45,7 +45,7 @@ async def _serve(options: argparse.Namespace, state_dir: Path) -> None:
 
 
 def _keys(path: Path | None) -> list[Key]:
-    """Return the keys of the file, a JSON list as `POST /_control/keys` takes them one by one; the demo's without a file."""
+    """Return the file's keys, a JSON list of what `POST /_control/keys` takes; the demo's keys without a file."""
     if path is None:
         return default_keys()
     from videotask_emulators.control_api import apply_key  # noqa: PLC0415 - as above

@@ -148,7 +148,8 @@ async def show_jobs(request: web.Request) -> web.Response:
     """Answer Kling's jobs."""
     jobs = [
         {
-            "id": job.id, "status": job.status, "external_task_id": job.order.external_task_id, "model": job.order.model,
+            "id": job.id, "status": job.status, "external_task_id": job.order.external_task_id,
+            "model": job.order.model,
             "key_id": job.key_name, "seconds": job.order.seconds, "resolution": job.order.resolution,
             "multi_shot": job.order.multi_shot, "charged_usd": job.charged_usd, "fault": job.fault_kind,
         }

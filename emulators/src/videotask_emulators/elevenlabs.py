@@ -127,7 +127,8 @@ async def show_subscription(request: web.Request) -> web.StreamResponse:
     left = key.credits_left if key.credits_left is not None else 1_000_000
     return exchange.json(
         {
-            "tier": key.plan, "character_count": used, "character_limit": used + left, "max_character_limit_extension": None,
+            "tier": key.plan, "character_count": used, "character_limit": used + left,
+            "max_character_limit_extension": None,
             "can_extend_character_limit": False, "allowed_to_extend_character_limit": False, "voice_slots_used": 0,
             "professional_voice_slots_used": 0, "voice_limit": 30, "voice_add_edit_counter": 0,
             "professional_voice_limit": 1, "can_extend_voice_limit": False, "can_use_instant_voice_cloning": True,
@@ -271,7 +272,7 @@ def _voice_not_found(call: Call, voice_id: str) -> web.Response:
 def _output_format(request: web.Request) -> str:
     unknown = set(request.query) - {"output_format", "enable_logging", "optimize_streaming_latency"}
     if unknown:
-        raise _invalid("query", sorted(unknown)[0], "Extra inputs are not permitted", "extra_forbidden")
+        raise _invalid("query", min(unknown), "Extra inputs are not permitted", "extra_forbidden")
     output_format = request.query.get("output_format", _DEFAULT_FORMAT)
     if output_format not in FORMATS:
         raise _invalid("query", "output_format", f"Input should be one of {', '.join(FORMATS)}", "enum")

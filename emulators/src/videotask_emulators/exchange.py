@@ -1,4 +1,4 @@
-"""One call's way through faults, charging and answering, the same for every provider; the shapes of errors are theirs."""
+"""One call's way through faults, charging and answering, the same for every provider; error shapes are theirs."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The keys that the emulators accept, each with its plan, its concurrency and its trouble; values never leave this room."""
+"""The keys that the emulators accept, each with its plan, concurrency and trouble; values never leave this room."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -54,11 +54,11 @@ class KeyRing:
     """All keys, found by provider and value."""
 
     def __init__(self, keys: list[Key]) -> None:
-        self._keys = {(key.provider, key.value): key for key in keys}
+        self._keys: dict[tuple[str, str], Key] = {(key.provider, key.value): key for key in keys}
 
     def find(self, provider: str, value: str) -> Key | None:
         """Return the key that the caller showed; None for one that is unknown or revoked."""
-        key = self._keys.get((provider, value))  # type: ignore[call-overload]
+        key = self._keys.get((provider, value))
         return None if key is None or key.trouble == "revoked" else key
 
     def named(self, provider: str, name: str) -> Key | None:

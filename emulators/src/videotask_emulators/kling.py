@@ -1,5 +1,6 @@
 """Kling's image-to-video: create, poll and download; codes and shapes from its public reference."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -42,6 +43,11 @@ _MESSAGES = {
     1303: "Concurrency or QPS exceeds the limit of the prepaid resource package",
     1304: "Trigger the IP whitelisting policy of the platform", 5000: "Server internal error",
     5001: "The server is temporarily unavailable", 5002: "Server internal timeout",
+}  # fmt: skip
+
+_FAULT_CODES = {
+    FaultKind.HTTP_429_RETRY_AFTER: 1302, FaultKind.AUTH_REVOKED: 1002, FaultKind.ARREARS: 1101,
+    FaultKind.PACK_EXHAUSTED: 1102, FaultKind.SAFETY: 1301,
 }  # fmt: skip
 
 
@@ -89,7 +95,7 @@ async def poll(request: web.Request) -> web.Response:
     key = _authenticate(request)
     unknown = set(request.query) - {"task_ids", "external_task_ids"}
     if unknown:
-        raise _refusal(call, 1201, f"unknown parameter {sorted(unknown)[0]}")
+        raise _refusal(call, 1201, f"unknown parameter {min(unknown)}")
     by_id, by_external = request.query.get("task_ids", ""), request.query.get("external_task_ids", "")
     if bool(by_id) == bool(by_external):
         raise _refusal(call, 1201, "exactly one of task_ids and external_task_ids is required")
@@ -149,23 +155,14 @@ def _refusal(call: Call, code: int, message: str = "") -> Refusal:
 def _refusal_for(call: Call, fault: Fault) -> web.Response | None:
     """Return the error answer that a fault is, in Kling's shape; None for one that acts later."""
     params = fault.params
-    match fault.kind:
-        case FaultKind.HTTP_429_RETRY_AFTER:
-            response = error(int(params.get("code", 1302)), request_id=call.request_id)
-            response.headers["Retry-After"] = str(params.get("retry_after_seconds", 5))
-            return response
-        case FaultKind.HTTP_5XX:
-            return error({503: 5001, 504: 5002}.get(int(params.get("code", 500)), 5000), request_id=call.request_id)
-        case FaultKind.AUTH_REVOKED:
-            return error(int(params.get("code", 1002)), request_id=call.request_id)
-        case FaultKind.ARREARS:
-            return error(int(params.get("code", 1101)), request_id=call.request_id)
-        case FaultKind.PACK_EXHAUSTED:
-            return error(1102, request_id=call.request_id)
-        case FaultKind.SAFETY if params.get("at", "create") == "create":
-            return error(int(params.get("code", 1301)), request_id=call.request_id)
-        case _:
-            return None
+    if fault.kind is FaultKind.HTTP_5XX:
+        return error({503: 5001, 504: 5002}.get(int(params.get("code", 500)), 5000), request_id=call.request_id)
+    if fault.kind not in _FAULT_CODES or (fault.kind is FaultKind.SAFETY and params.get("at", "create") != "create"):
+        return None
+    response = error(int(params.get("code", _FAULT_CODES[fault.kind])), request_id=call.request_id)
+    if fault.kind is FaultKind.HTTP_429_RETRY_AFTER:
+        response.headers["Retry-After"] = str(params.get("retry_after_seconds", 5))
+    return response
 
 
 def _authenticate(request: web.Request) -> Key:
@@ -283,7 +280,7 @@ async def _contents(call: Call, contents: Any) -> tuple[str, bytes]:
         raise _refusal(call, 1200, "contents needs a first_frame")
     if not prompt.strip() or len(prompt) > MAX_PROMPT_CHARACTERS:
         raise _refusal(call, 1201, f"prompt must have 1 to {MAX_PROMPT_CHARACTERS} characters, got {len(prompt)}")
-    _check_frame(call, frame)
+    await asyncio.to_thread(_check_frame, call, frame)
     return prompt, frame
 
 

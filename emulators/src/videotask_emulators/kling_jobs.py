@@ -1,4 +1,4 @@
-"""Kling's jobs: taken in, rendered, and kept on disk so that they survive a restart of the emulator; wire shapes are elsewhere."""
+"""Kling's jobs: taken in, rendered, kept on disk over a restart; it knows no wire shapes."""
 
 import asyncio
 import contextlib
@@ -190,9 +190,9 @@ class Desk:
         worth = Charge(units=Decimal(-job.order.seconds), unit="seconds", amount_usd=-Decimal(job.charged_usd))
         self._world.bill.add(
             Charged(
-                provider="kling", key_id=job.key_name, model=job.order.model, kind="video", request_id=job.id, charge=worth,
-                prompt_sha256=hashlib.sha256(job.order.prompt.encode()).hexdigest(), text=job.order.prompt,
-                external_task_id=job.order.external_task_id, outcome="refunded",
+                provider="kling", key_id=job.key_name, model=job.order.model, kind="video", request_id=job.id,
+                charge=worth, prompt_sha256=hashlib.sha256(job.order.prompt.encode()).hexdigest(),
+                text=job.order.prompt, external_task_id=job.order.external_task_id, outcome="refunded",
             )
         )  # fmt: skip
         job.charged_usd = ""

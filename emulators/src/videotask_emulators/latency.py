@@ -1,4 +1,4 @@
-"""How long a provider takes to answer, on top of nothing: a call lasts at least this long, never less than its media takes."""
+"""How long a provider takes: a call lasts at least this long, and never less than its media takes to make."""
 
 import asyncio
 import random
@@ -21,7 +21,8 @@ _SECONDS: dict[Latency, dict[str, tuple[float, float]]] = {
         "clip": (2.0, 4.0),
     },
     Latency.REALISTIC: {
-        "image": (15, 40), "text": (4, 12), "speech": (0.8, 2.5), "sfx": (3, 8), "create": (0.3, 1.2), "clip": (60, 240),
+        "image": (15, 40), "text": (4, 12), "speech": (0.8, 2.5), "sfx": (3, 8), "create": (0.3, 1.2),
+        "clip": (60, 240),
     },
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ class Charge:
 
 
 class Prices:
-    """The price table times a factor; the figure told is scaled and rounded up to its unit, and the bill is that figure's worth."""
+    """The price table times a factor: the told figure is scaled and rounded up to its unit, and billed at its worth."""
 
     def __init__(self, table: dict[str, Any] | None = None) -> None:
         source = resources.files("videotask_emulators").joinpath("prices.json")

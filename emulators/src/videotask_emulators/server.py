@@ -64,7 +64,7 @@ async def serve(settings: Settings, *, pid_file: Path | None, url_file: Path | N
         world.closing.set()
         await runner.cleanup()
         if pid_file:
-            pid_file.unlink(missing_ok=True)
+            _withdraw(pid_file)
     log_line("emulators_stopped")
 
 
@@ -80,6 +80,10 @@ def _publish(path: Path, text: str) -> None:
     fresh = path.with_name(path.name + ".tmp")
     fresh.write_text(text + "\n", "utf-8")
     fresh.replace(path)
+
+
+def _withdraw(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 @web.middleware

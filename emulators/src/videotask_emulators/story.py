@@ -1,4 +1,4 @@
-"""Writes a short story for any topic: named characters, places and things, and scenes that refer to them; words only."""
+"""Writes a short story for any topic: named characters, places, things, and scenes that refer to them; only words."""
 
 import random
 import re
@@ -118,21 +118,13 @@ class Story:
     props_join_cast: bool = False
 
     def list_for(self, path: tuple[str | int, ...]) -> list[Any] | None:
-        """Return the items of a list: None for each one that has fields of its own; None where the story has no list."""
+        """Return a list's items, None for each that has fields of its own; None where the story has no list."""
         name = str(path[-1]) if path else ""
         scene = self._scene(path)
         if scene is not None:
-            if re.search(r"character|cast", name, re.IGNORECASE):
-                return [*scene.characters, *(scene.props if self.props_join_cast else ())]
-            if re.search(r"prop|object|item", name, re.IGNORECASE):
-                return list(scene.props)
-            if re.search(r"asset", name, re.IGNORECASE):
-                return [scene.environment, *scene.characters, *scene.props]
-            return None
-        if name == "scenes":
-            return [None] * len(self.scenes)
-        if name == "assets":
-            return [None] * len(self.assets)
+            return self._names_in(scene, name)
+        if name in {"scenes", "assets"}:
+            return [None] * len(self.scenes if name == "scenes" else self.assets)
         return [None] * len(self.kinds[name]) if name in self.kinds else None
 
     def text_for(self, path: tuple[str | int, ...], choices: list[Any]) -> str | None:
@@ -154,6 +146,15 @@ class Story:
             if re.search(r"topic|synopsis|summary|logline|descr|theme", name)
             else None
         )
+
+    def _names_in(self, scene: Scene, name: str) -> list[Any] | None:
+        if re.search(r"character|cast", name, re.IGNORECASE):
+            return [*scene.characters, *(scene.props if self.props_join_cast else ())]
+        if re.search(r"prop|object|item", name, re.IGNORECASE):
+            return list(scene.props)
+        if re.search(r"asset", name, re.IGNORECASE):
+            return [scene.environment, *scene.characters, *scene.props]
+        return None
 
     def _scene(self, path: tuple[str | int, ...]) -> Scene | None:
         for place, step in enumerate(path[:-1]):
@@ -224,8 +225,11 @@ def write_story(prompt: str, counts: dict[str, int], chance: random.Random, *, p
 
 def find_topic(prompt: str) -> str:
     """Return what the prompt is about: after the word topic, within quotes, else its last line."""
-    for pattern in (r"topic\s*(?:is)?\s*[:=]\s*[\"'\u201c]?([^\"\u201d\n]+)", r"[\"\u201c]([^\"\u201d\n]{4,200})[\"\u201d]",
-                    r"\babout\s+([^.\n]{4,200})"):  # fmt: skip
+    for pattern in (
+        r"topic\s*(?:is)?\s*[:=]\s*[\"'\u201c]?([^\"\u201d\n]+)",
+        r"[\"\u201c]([^\"\u201d\n]{4,200})[\"\u201d]",
+        r"\babout\s+([^.\n]{4,200})",
+    ):
         found = re.search(pattern, prompt, re.IGNORECASE)
         if found:
             return found.group(1).strip().rstrip(".'")

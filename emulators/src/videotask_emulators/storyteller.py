@@ -1,7 +1,8 @@
-"""Answers a posted JSON schema: a coherent storyboard where the schema asks for scenes, made-up values everywhere else."""
+"""Answers a posted JSON schema: a coherent storyboard where it asks for scenes, made-up values everywhere else."""
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,23 @@ from videotask_emulators.story import Story, write_story
 
 _MAX_DEPTH = 24
 _MAX_NODES = 2000
-_WORDS = (
-    ["harbour", "lantern", "morning", "river", "copper", "window", "garden", "letter", "winter", "compass", "silver", "orchard", "tower", "echo", "feather"]
-)
+_WORDS = [
+    "harbour",
+    "lantern",
+    "morning",
+    "river",
+    "copper",
+    "window",
+    "garden",
+    "letter",
+    "winter",
+    "compass",
+    "silver",
+    "orchard",
+    "tower",
+    "echo",
+    "feather",
+]
 
 
 class SchemaTooComplexError(ValueError):
@@ -133,21 +148,8 @@ def _fill(schema: Any, asked: _Asked, path: tuple[str | int, ...]) -> Any:
     node = _resolve(schema, asked.definitions)
     if "const" in node:
         return node["const"]
-    match _type(node):
-        case "object":
-            return _object(node, asked, path)
-        case "array":
-            return _array(node, asked, path)
-        case "string":
-            return _string(node, asked, path)
-        case "integer":
-            return int(_number(node, asked, path))
-        case "number":
-            return _number(node, asked, path)
-        case "boolean":
-            return bool(asked.chance.getrandbits(1))
-        case _:
-            return None
+    make = _MAKERS.get(_type(node))
+    return None if make is None else make(node, asked, path)
 
 
 def _object(node: dict[str, Any], asked: _Asked, path: tuple[str | int, ...]) -> dict[str, Any]:
@@ -201,7 +203,7 @@ def _shaped(value: Any, node: dict[str, Any]) -> Any:
     return slug[:most]
 
 
-def _number(node: dict[str, Any], asked: _Asked, path: tuple[str | int, ...]) -> float:
+def _number(node: dict[str, Any], path: tuple[str | int, ...]) -> float:
     low = float(node.get("minimum", node.get("exclusiveMinimum", 0)))
     high = float(node.get("maximum", node.get("exclusiveMaximum", low + 10)))
     name = str(path[-1]) if path else ""
@@ -212,3 +214,13 @@ def _number(node: dict[str, Any], asked: _Asked, path: tuple[str | int, ...]) ->
         return float(node["enum"][0])
     step = 1 if _type(node) == "integer" else 0.5
     return min(high, max(low + (step if "exclusiveMinimum" in node else 0), (low + min(high, low + 10)) // 2))
+
+
+_MAKERS: dict[str, Callable[[dict[str, Any], _Asked, tuple[str | int, ...]], Any]] = {
+    "object": _object,
+    "array": _array,
+    "string": _string,
+    "integer": lambda node, _, path: int(_number(node, path)),
+    "number": lambda node, _, path: _number(node, path),
+    "boolean": lambda _, asked, __: bool(asked.chance.getrandbits(1)),
+}

@@ -21,7 +21,7 @@ _LOOK_EVERY_SECONDS = 0.02
 class EmulatorProcess:
     """The emulators in a process of their own, on a free port.
 
-    `options` are further arguments of `serve`, such as ("--latency", "realistic"). With `state_dir` the bill and the jobs
+    `options` are further arguments of `serve`, such as ("--latency", "realistic"). With `state_dir` the bill and jobs
     stay when it ends, so that a second one in the same folder goes on. The log goes to `log_path`.
     """
 

@@ -1,1 +1,1 @@
-"""Real media made on the spot from a prompt; pure functions that run in worker processes and never touch the network."""
+"""Real media made on the spot from a prompt: functions for worker processes that never touch the network."""

@@ -1,4 +1,4 @@
-"""Renders a clip that begins with the posted first frame and then moves: a slow camera, drifting light, dust; H.264 in MP4."""
+"""Renders an H.264 clip that begins with the posted first frame and then moves: slow camera, drifting light, dust."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,13 @@ from PIL import Image
 Plane = NDArray[np.uint8]
 ClipSpoil = Literal["", "black_clip", "frozen_clip", "short_clip", "wrong_aspect"]
 
-_OVERSAMPLE = 2
+_OVERSAMPLE = 1.5
 _MAX_ZOOM = 0.16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipOrder:
-    """A clip to render: `first_frame` is a JPEG or PNG file, `short_side` 720 or 1080 pixels, the result goes to `path`."""
+    """A clip to render: `first_frame` is a JPEG or PNG, `short_side` 720 or 1080 pixels, the result goes to `path`."""
 
     first_frame: Path
     path: Path
@@ -120,7 +120,7 @@ def _write(
     with av.open(str(order.path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream(
             "libx264", rate=order.frames_per_second,
-            options={"preset": "ultrafast", "tune": "zerolatency", "crf": "21", "threads": "1", "g": "48"},
+            options={"preset": "ultrafast", "tune": "zerolatency", "crf": "25", "threads": "1", "g": "120"},
         )  # fmt: skip
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.color_range = 1
@@ -137,14 +137,14 @@ def _write(
 
 
 class _Shot:
-    """One camera move over one still, on the planes of a frame of twice the size, so that half pixels count."""
+    """One camera move over one still, on the planes of a larger frame, so that parts of a pixel count."""
 
     def __init__(self, still: Image.Image, camera: _Camera, rng: np.random.Generator) -> None:
         self._camera = camera
         self._size = still.size
         self._reformatter = VideoReformatter()
         self.first = self._to_yuv(still)
-        large = still.resize((still.width * _OVERSAMPLE, still.height * _OVERSAMPLE), Image.Resampling.BICUBIC)
+        large = still.resize((_even(still.width), _even(still.height)), Image.Resampling.BICUBIC)
         self._planes = _planes_of(self._to_yuv(large))
         self._glow = self._light(rng)
         self._dust = rng.random((46, 4))
@@ -166,7 +166,7 @@ class _Shot:
         return frame
 
     def _to_yuv(self, image: Image.Image) -> av.VideoFrame:
-        frame = av.VideoFrame.from_image(image)
+        frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
         return self._reformatter.reformat(
             frame,
             image.width,
@@ -194,7 +194,6 @@ class _Shot:
         if strength < 1:
             light = (light * strength).astype(np.uint8)
         np.add(luma, light, out=luma)
-        np.maximum(luma, light, out=luma)
         np.minimum(luma, 235, out=luma)
         size = max(2, height // 240)
         for x, y, pace, glow in self._dust:
@@ -202,6 +201,10 @@ class _Shot:
             row = int((y - share * (0.06 + pace * 0.16)) % 1 * (height - size))
             patch = luma[row : row + size, column : column + size]
             np.copyto(patch, np.minimum(patch.astype(np.uint16) + int(55 * glow * strength), 235).astype(np.uint8))
+
+
+def _even(pixels: int) -> int:
+    return round(pixels * _OVERSAMPLE / 2) * 2
 
 
 def _planes_of(frame: av.VideoFrame) -> tuple[Plane, ...]:

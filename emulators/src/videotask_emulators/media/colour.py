@@ -1,4 +1,5 @@
 """Colours as float triples of 0 to 1, for the painters; it knows nothing of images."""
+# ruff: noqa: PLR2004 - proportions are what sounds and colours are made of
 
 import colorsys
 import re

@@ -52,7 +52,7 @@ class Cutout:
         shrunk = [np.asarray(plane.resize((width, height), Image.Resampling.BOX)) for plane in planes]
         cover = np.asarray(alpha, dtype=np.float32) / 255
         colours = np.stack(shrunk, axis=-1) / 255 / np.maximum(cover, 1e-3)[..., None]
-        return np.clip(colours, 0, 1), cover
+        return np.clip(colours, 0, 1).astype(np.float32), np.asarray(cover, dtype=np.float32)
 
     def _part(
         self,

@@ -1,4 +1,5 @@
 """Makes a sound effect that differs by prompt: a broadband bed with events on it, each shaped by the prompt's words."""
+# ruff: noqa: PLR2004 - proportions are what sounds and colours are made of
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def _band(rng: np.random.Generator, count: int, low_hz: float, high_hz: float) -
     hertz = np.fft.rfftfreq(size, 1 / RATE)
     shape = 1 / (1 + (low_hz / np.maximum(hertz, 1)) ** 4) / (1 + (hertz / high_hz) ** 4)
     noise = np.fft.irfft(spectrum * shape, size)[:count]
-    return (noise / (np.abs(noise).max() or 1.0)).astype(np.float32)
+    return np.asarray(noise / (np.abs(noise).max() or 1.0), dtype=np.float32)
 
 
 def _swell(rng: np.random.Generator, count: int, per_second: float) -> Samples:
@@ -77,7 +78,7 @@ def _swell(rng: np.random.Generator, count: int, per_second: float) -> Samples:
 
 
 def _time(count: int) -> Samples:
-    return (np.arange(count) / RATE).astype(np.float32)
+    return np.asarray(np.arange(count) / RATE, dtype=np.float32)
 
 
 def _scatter(rng: np.random.Generator, count: int, per_second: float, make: Callable[[], Samples]) -> Samples:
@@ -94,20 +95,24 @@ def _scatter(rng: np.random.Generator, count: int, per_second: float, make: Call
 def _wind(rng: np.random.Generator, count: int) -> Samples:
     low = _band(rng, count, 120, 700) * _swell(rng, count, 0.9)
     whistle = _band(rng, count, 900, 1500) * _swell(rng, count, 1.4) ** 3
-    return low + whistle * np.float32(0.5)
+    wind: Samples = low + whistle * np.float32(0.5)
+    return wind
 
 
 def _waves(rng: np.random.Generator, count: int) -> Samples:
     phase = float(rng.uniform(0, 6.28))
     surge = (0.5 + 0.5 * np.sin(_time(count) * float(rng.uniform(0.9, 1.6)) + phase)) ** 2
-    return (_band(rng, count, 80, 900) * surge + _band(rng, count, 1500, 7000) * surge**3 * 0.6).astype(np.float32)
+    return np.asarray(
+        _band(rng, count, 80, 900) * surge + _band(rng, count, 1500, 7000) * surge**3 * 0.6, dtype=np.float32
+    )
 
 
 def _rain(rng: np.random.Generator, count: int) -> Samples:
     drops = _scatter(
         rng, count, 40, lambda: _click(rng, float(rng.uniform(1500, 5000)), 0.02) * np.float32(rng.uniform(0.2, 1))
     )
-    return _band(rng, count, 900, 9000) * np.float32(0.6) + drops
+    rain: Samples = _band(rng, count, 900, 9000) * np.float32(0.6) + drops
+    return rain
 
 
 def _thunder(rng: np.random.Generator, count: int) -> Samples:
@@ -132,7 +137,7 @@ def _birds(rng: np.random.Generator, count: int) -> Samples:
         base, bend = rng.uniform(1800, 4200), rng.uniform(-1200, 1800)
         time = _time(size)
         sweep = 2 * np.pi * (base * time + bend * time**2 + rng.uniform(4, 14) * np.sin(time * rng.uniform(80, 200)))
-        return (np.sin(sweep) * np.hanning(size)).astype(np.float32)
+        return np.asarray(np.sin(sweep) * np.hanning(size), dtype=np.float32)
 
     return _scatter(rng, count, 2.2, chirp)
 
@@ -154,7 +159,8 @@ def _fire(rng: np.random.Generator, count: int) -> Samples:
     crackle = _scatter(
         rng, count, 16, lambda: _click(rng, float(rng.uniform(800, 6000)), 0.012) * np.float32(rng.uniform(0.2, 1))
     )
-    return _band(rng, count, 60, 500) * np.float32(0.35) + crackle
+    fire: Samples = _band(rng, count, 60, 500) * np.float32(0.35) + crackle
+    return fire
 
 
 def _machine(rng: np.random.Generator, count: int) -> Samples:
@@ -162,7 +168,7 @@ def _machine(rng: np.random.Generator, count: int) -> Samples:
     time = _time(count)
     hum = sum(np.sin(2 * np.pi * base * number * time) / number for number in range(1, 9))
     beat = 0.6 + 0.4 * np.sign(np.sin(2 * np.pi * float(rng.uniform(1.5, 4)) * time))
-    return (np.asarray(hum) * beat * 0.4 + _band(rng, count, 600, 4000) * beat * 0.4).astype(np.float32)
+    return np.asarray(np.asarray(hum) * beat * 0.4 + _band(rng, count, 600, 4000) * beat * 0.4, dtype=np.float32)
 
 
 def _knock(rng: np.random.Generator, count: int) -> Samples:
@@ -176,7 +182,9 @@ def _creak(rng: np.random.Generator, count: int) -> Samples:
         pulses = (
             np.sin(2 * np.pi * np.cumsum(np.linspace(rng.uniform(40, 70), rng.uniform(70, 120), size)) / RATE) > 0.85
         )
-        return (pulses * _band(rng, size, 400, 2500) * np.hanning(size) * (1 + np.sin(time * 9))).astype(np.float32)
+        return np.asarray(
+            pulses * _band(rng, size, 400, 2500) * np.hanning(size) * (1 + np.sin(time * 9)), dtype=np.float32
+        )
 
     return _scatter(rng, count, 0.5, once)
 
@@ -203,17 +211,17 @@ def _chime(rng: np.random.Generator, count: int) -> Samples:
 def _click(rng: np.random.Generator, hertz: float, seconds: float) -> Samples:
     size = max(64, int(RATE * seconds * 4))
     tone = np.sin(2 * np.pi * hertz * _time(size) + float(rng.uniform(0, 6)))
-    return (tone * np.exp(-_time(size) / seconds)).astype(np.float32)
+    return np.asarray(tone * np.exp(-_time(size) / seconds), dtype=np.float32)
 
 
 def _thump(rng: np.random.Generator, hertz: float, seconds: float) -> Samples:
     size = int(RATE * seconds)
     body = np.sin(2 * np.pi * hertz * _time(size)) * _decay(size, seconds / 5)
-    return (body + _band(rng, size, 200, 3000) * _decay(size, 0.02) * 0.5).astype(np.float32)
+    return np.asarray(body + _band(rng, size, 200, 3000) * _decay(size, 0.02) * 0.5, dtype=np.float32)
 
 
 def _decay(count: int, seconds: float) -> Samples:
-    return np.exp(-_time(count) / np.float32(seconds)).astype(np.float32)
+    return np.asarray(np.exp(-_time(count) / np.float32(seconds)), dtype=np.float32)
 
 
 _SOUNDS: tuple[tuple[tuple[str, ...], Callable[[np.random.Generator, int], Samples]], ...] = (

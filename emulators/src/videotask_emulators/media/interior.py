@@ -1,4 +1,5 @@
 """Paints a room: wall, floorboards in perspective, a window with the sky in it, shelves, a lamp and a rug."""
+# ruff: noqa: PLR2004, PLR0917 - proportions are what a drawing is made of
 
 import numpy as np
 
@@ -88,8 +89,18 @@ def _window(canvas: Canvas, mood: Mood, rng: np.random.Generator, x: float, skir
     cloth = _indoors(any_colour(rng, 0.5, 0.55), mood)
     for side, edge in ((-1, left), (1, right)):
         outer, inner = edge + side * wide * 0.28, edge - side * wide * 0.16
-        canvas.polygons([[(outer, top - thick * 2), (inner, top - thick * 2), (edge, low * 0.9 + top * 0.1),
-                          (outer, low + thick * 4)]], cloth, opacity=0.96)  # fmt: skip
+        canvas.polygons(
+            [
+                [
+                    (outer, top - thick * 2),
+                    (inner, top - thick * 2),
+                    (edge, low * 0.9 + top * 0.1),
+                    (outer, low + thick * 4),
+                ]
+            ],
+            cloth,
+            opacity=0.96,
+        )
         for fold in np.linspace(0.2, 0.8, 3):
             middle = outer + (inner - outer) * float(fold)
             canvas.line(
@@ -174,5 +185,8 @@ def _window_light(canvas: Canvas, mood: Mood, x: float, skirting: int, way: int)
     for side in (-1, 1):
         left, right = x + side * wide * 0.52 - wide * 0.42, x + side * wide * 0.52 + wide * 0.42
         top, low = skirting + canvas.height * 0.05, skirting + canvas.height * 0.22
-        canvas.polygons([[(left + lean * 0.4, top), (right + lean * 0.4, top), (right * 1.0 + lean, low),
-                          (left + lean, low)]], mood.sun, opacity=0.2 * (1 - mood.darkness * 0.6))  # fmt: skip
+        canvas.polygons(
+            [[(left + lean * 0.4, top), (right + lean * 0.4, top), (right * 1.0 + lean, low), (left + lean, low)]],
+            mood.sun,
+            opacity=0.2 * (1 - mood.darkness * 0.6),
+        )

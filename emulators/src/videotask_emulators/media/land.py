@@ -1,4 +1,5 @@
 """Paints open country: hills, coast, forest and desert, from the horizon down to where people stand."""
+# ruff: noqa: PLR2004, PLR0917 - proportions are what a drawing is made of
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +70,19 @@ def paint_desert(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: 
 
 
 def _ridge(
-    canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int, *, height: float, bumps: int, colour: Colour,
-    depth: float, snowy: bool = False, trees: float = 0.0, steps: int = 0,
-) -> None:  # fmt: skip
+    canvas: Canvas,
+    mood: Mood,
+    rng: np.random.Generator,
+    horizon: int,
+    *,
+    height: float,
+    bumps: int,
+    colour: Colour,
+    depth: float,
+    snowy: bool = False,
+    trees: float = 0.0,
+    steps: int = 0,
+) -> None:
     """Lay one range of hills: `height` and `trees` in shares of the canvas, `depth` how far into the haze."""
     line = fractal_line(rng, canvas.width, bumps)
     if steps:
@@ -104,7 +115,9 @@ def _ground(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int, 
 def _in_perspective(texture: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
     """Return the texture with its far rows pressed together towards the horizon."""
     depth = 1 - np.linspace(0, 1, rows) ** 0.45
-    return texture[np.clip((depth * (texture.shape[0] - 1)).astype(int), 0, texture.shape[0] - 1)]
+    rows_of_texture = np.clip((depth * (texture.shape[0] - 1)).astype(int), 0, texture.shape[0] - 1)
+    pressed: NDArray[np.float32] = texture[rows_of_texture]
+    return pressed
 
 
 def _path(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int, colour: Colour) -> None:
@@ -168,24 +181,49 @@ def _trunk(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int, d
     y = horizon + canvas.height * (0.01 + 0.3 * near**1.6)
     half = canvas.height * (0.008 + 0.03 * near)
     bark = lit((0.30, 0.22, 0.16), mood, depth)
-    canvas.polygons([[(x - half * 1.5, y), (x - half, y - half * 3), (x - half * 0.6, -5), (x + half * 0.6, -5),
-                      (x + half, y - half * 3), (x + half * 1.6, y)]], bark)  # fmt: skip
-    canvas.polygons([[(x + half * 0.1, y), (x + half * 0.3, 0), (x + half * 0.6, -5), (x + half, y)]],
-                    scale(bark, 1.35), opacity=0.5)  # fmt: skip
+    canvas.polygons(
+        [
+            [
+                (x - half * 1.5, y),
+                (x - half, y - half * 3),
+                (x - half * 0.6, -5),
+                (x + half * 0.6, -5),
+                (x + half, y - half * 3),
+                (x + half * 1.6, y),
+            ]
+        ],
+        bark,
+    )
+    canvas.polygons(
+        [[(x + half * 0.1, y), (x + half * 0.3, 0), (x + half * 0.6, -5), (x + half, y)]],
+        scale(bark, 1.35),
+        opacity=0.5,
+    )
     for _ in range(5):
         size = canvas.height * float(rng.uniform(0.05, 0.1)) * (0.5 + near)
         middle_x, middle_y = x + float(rng.normal(0, size * 1.1)), canvas.height * float(rng.uniform(-0.02, 0.2))
         shade = scale(lit(leaf, mood, depth), float(rng.uniform(0.75, 1.2)))
-        canvas.ellipse((middle_x - size, middle_y - size * 0.7, middle_x + size, middle_y + size * 0.7), shade,
-                       opacity=0.85)  # fmt: skip
+        canvas.ellipse(
+            (middle_x - size, middle_y - size * 0.7, middle_x + size, middle_y + size * 0.7), shade, opacity=0.85
+        )
 
 
 def _shafts(canvas: Canvas, mood: Mood, rng: np.random.Generator) -> None:
     for _ in range(4):
         x = canvas.width * float(rng.uniform(0.2, 0.8))
         half, lean = canvas.width * float(rng.uniform(0.015, 0.04)), canvas.width * 0.14
-        canvas.polygons([[(x - half, 0), (x + half, 0), (x + half * 2 - lean, canvas.height * 0.78),
-                          (x - half * 2 - lean, canvas.height * 0.78)]], mood.sun, opacity=0.10)  # fmt: skip
+        canvas.polygons(
+            [
+                [
+                    (x - half, 0),
+                    (x + half, 0),
+                    (x + half * 2 - lean, canvas.height * 0.78),
+                    (x - half * 2 - lean, canvas.height * 0.78),
+                ]
+            ],
+            mood.sun,
+            opacity=0.10,
+        )
 
 
 def _sea(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int) -> None:
@@ -233,20 +271,26 @@ def _lighthouse(canvas: Canvas, mood: Mood, x: float, y: float, tall: float) -> 
     if mood.darkness > 0.1:
         for way in (-1, 1):
             far = x + way * canvas.width * 0.75
-            canvas.polygons([[(x, lamp_y), (far, lamp_y - tall * 0.5), (far, lamp_y + tall * 0.12)]], mood.light,
-                            opacity=0.13)  # fmt: skip
+            canvas.polygons(
+                [[(x, lamp_y), (far, lamp_y - tall * 0.5), (far, lamp_y + tall * 0.12)]], mood.light, opacity=0.13
+            )
     for band in range(5):
         low, high = y - tall * 0.17 * band, y - tall * 0.17 * (band + 1)
         lower, upper = half * (1 - 0.09 * band), half * (1 - 0.09 * (band + 1))
         colour: Colour = (0.93, 0.91, 0.87) if band % 2 else (0.74, 0.18, 0.16)
         shaded = lit(colour, mood, 0.12)
         canvas.polygons([[(x - lower, low), (x - upper, high), (x + upper, high), (x + lower, low)]], shaded)
-        canvas.polygons([[(x + lower * 0.2, low), (x + upper * 0.2, high), (x + upper, high), (x + lower, low)]],
-                        scale(shaded, 0.72), opacity=0.8)  # fmt: skip
+        canvas.polygons(
+            [[(x + lower * 0.2, low), (x + upper * 0.2, high), (x + upper, high), (x + lower, low)]],
+            scale(shaded, 0.72),
+            opacity=0.8,
+        )
     canvas.rectangle(x - half * 0.8, y - tall * 0.87, x + half * 0.8, y - tall * 0.85, lit((0.2, 0.2, 0.22), mood))
     canvas.rectangle(x - half * 0.42, y - tall * 0.97, x + half * 0.42, y - tall * 0.87, mood.light)
-    canvas.polygons([[(x - half * 0.6, y - tall * 0.97), (x, y - tall * 1.06), (x + half * 0.6, y - tall * 0.97)]],
-                    lit((0.5, 0.14, 0.13), mood))  # fmt: skip
+    canvas.polygons(
+        [[(x - half * 0.6, y - tall * 0.97), (x, y - tall * 1.06), (x + half * 0.6, y - tall * 0.97)]],
+        lit((0.5, 0.14, 0.13), mood),
+    )
     canvas.glow(x, lamp_y, tall * 0.12, mood.light, 0.9)
 
 
@@ -256,13 +300,25 @@ def _boat(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int) ->
     unit = canvas.height * (0.02 + 0.05 * near)
     hull = lit((0.42, 0.22, 0.16), mood, 0.25 * (1 - near))
     sail = lit((0.95, 0.91, 0.82), mood, 0.2 * (1 - near))
-    canvas.polygons([[(x - unit * 1.3, y - unit * 0.4), (x + unit * 1.4, y - unit * 0.4), (x + unit * 0.9, y),
-                      (x - unit * 0.9, y)]], hull)  # fmt: skip
+    canvas.polygons(
+        [
+            [
+                (x - unit * 1.3, y - unit * 0.4),
+                (x + unit * 1.4, y - unit * 0.4),
+                (x + unit * 0.9, y),
+                (x - unit * 0.9, y),
+            ]
+        ],
+        hull,
+    )
     canvas.line([(x, y - unit * 0.4), (x, y - unit * 3)], hull, max(1.0, unit * 0.08))
-    canvas.polygons([[(x + unit * 0.08, y - unit * 2.9), (x + unit * 1.2, y - unit * 0.6), (x + unit * 0.08, y - unit * 0.6)]],
-                    sail)  # fmt: skip
-    canvas.polygons([[(x - unit * 0.08, y - unit * 2.6), (x - unit * 0.9, y - unit * 0.6), (x - unit * 0.08, y - unit * 0.6)]],
-                    scale(sail, 0.85))  # fmt: skip
+    canvas.polygons(
+        [[(x + unit * 0.08, y - unit * 2.9), (x + unit * 1.2, y - unit * 0.6), (x + unit * 0.08, y - unit * 0.6)]], sail
+    )
+    canvas.polygons(
+        [[(x - unit * 0.08, y - unit * 2.6), (x - unit * 0.9, y - unit * 0.6), (x - unit * 0.08, y - unit * 0.6)]],
+        scale(sail, 0.85),
+    )
     canvas.ellipse((x - unit * 1.2, y, x + unit * 1.2, y + unit * 0.25), hull, opacity=0.3)
 
 
@@ -299,7 +355,13 @@ def _cactus(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int) 
     colour = lit((0.24, 0.40, 0.24), mood, 0.35 * (1 - near))
     thick = tall * 0.16
     canvas.line([(x, y), (x, y - tall)], colour, thick)
-    canvas.line([(x, y - tall * 0.4), (x - tall * 0.28, y - tall * 0.45), (x - tall * 0.28, y - tall * 0.75)], colour,
-                thick * 0.7)  # fmt: skip
-    canvas.line([(x, y - tall * 0.3), (x + tall * 0.26, y - tall * 0.36), (x + tall * 0.26, y - tall * 0.6)], colour,
-                thick * 0.7)  # fmt: skip
+    canvas.line(
+        [(x, y - tall * 0.4), (x - tall * 0.28, y - tall * 0.45), (x - tall * 0.28, y - tall * 0.75)],
+        colour,
+        thick * 0.7,
+    )
+    canvas.line(
+        [(x, y - tall * 0.3), (x + tall * 0.26, y - tall * 0.36), (x + tall * 0.26, y - tall * 0.6)],
+        colour,
+        thick * 0.7,
+    )

@@ -147,7 +147,7 @@ def _backdrop(
     fall = ((np.arange(width, dtype=np.float32)[None, :] - x) / (wide * 0.34)) ** 2
     fall = fall + ((np.arange(height, dtype=np.float32)[:, None] - y) / (wide * 0.055)) ** 2
     shadow = np.exp(-fall) * np.float32(0.24)
-    return (np.asarray(colour, dtype=np.float32) * (light * (1 - shadow))[..., None]).astype(np.float32)
+    return np.asarray(np.asarray(colour) * (light * (1 - shadow))[..., None], dtype=np.float32)
 
 
 def _busy(order: PictureOrder, width: int, height: int) -> NDArray[np.float32]:

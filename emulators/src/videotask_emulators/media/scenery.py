@@ -1,4 +1,4 @@
-"""Paints an environment, outdoors or indoors, that a film frame can stand in; the lower third is always ground to stand on."""
+"""Paints an environment, outdoors or indoors, for a film frame; its lower third is always ground to stand on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +50,9 @@ _PLACES: tuple[Place, ...] = (
     Place(words=("forest", "wood", "woods", "jungle", "grove", "garden", "park", "orchard"), paint=land.paint_forest),
     Place(words=("desert", "dune", "dunes", "canyon", "mars", "moon", "planet", "crater"), paint=land.paint_desert),
     Place(
-        words=("mountain", "mountains", "valley", "hill", "hills", "meadow", "field", "farm", "village", "path", "snow"),
+        words=(
+            "mountain", "mountains", "valley", "hill", "hills", "meadow", "field", "farm", "village", "path", "snow",
+        ),
         paint=land.paint_hills,
     ),
 )  # fmt: skip

@@ -1,4 +1,5 @@
 """Paints a sky: its gradient, sun or moon, stars and clouds lit from where the sun stands."""
+# ruff: noqa: PLR0917 - proportions are what a drawing is made of
 
 import numpy as np
 

@@ -108,7 +108,8 @@ def _synthesise(order: SpeechOrder) -> tuple[Samples, int, list[tuple[int, float
         library.espeak_SetParameter(_RANGE_PARAMETER, order.sound.pitch_range, 0)
         library.espeak_Synth(text, len(text) + 1, 0, 0, 0, _CHARACTERS_UTF8, None, None)
         library.espeak_Synchronize()
-    spoken = np.concatenate(chunks).astype(np.float32) / 32768 if chunks else np.zeros(rate // 2, dtype=np.float32)
+    whole = np.concatenate(chunks) if chunks else np.zeros(rate // 2, dtype=np.int16)
+    spoken = whole.astype(np.float32) / np.float32(32768)
     return _trimmed(spoken, rate), rate, words
 
 

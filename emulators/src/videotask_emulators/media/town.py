@@ -1,4 +1,5 @@
 """Paints a street: far towers, houses in perspective on both sides, lamps, and paving to stand on."""
+# ruff: noqa: PLR2004, PLR0917 - proportions are what a drawing is made of
 
 import numpy as np
 
@@ -28,8 +29,9 @@ def _far_towers(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: i
             colour = lit((0.40, 0.42, 0.50), mood, depth)
             canvas.rectangle(x, horizon - tall, x + wide, horizon + 2, colour)
             if rng.random() < 0.3:
-                canvas.polygons([[(x, horizon - tall), (x + wide / 2, horizon - tall * 1.35), (x + wide, horizon - tall)]],
-                                colour)  # fmt: skip
+                canvas.polygons(
+                    [[(x, horizon - tall), (x + wide / 2, horizon - tall * 1.35), (x + wide, horizon - tall)]], colour
+                )
             x += wide * float(rng.uniform(0.9, 1.4))
 
 
@@ -75,9 +77,17 @@ def _at(canvas: Canvas, horizon: int, vanishing_x: float, side: int, share: floa
 
 
 def _house(
-    canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int, vanishing_x: float, side: int,
-    far: float, near: float, tall: float, wall: Colour,
-) -> None:  # fmt: skip
+    canvas: Canvas,
+    mood: Mood,
+    rng: np.random.Generator,
+    horizon: int,
+    vanishing_x: float,
+    side: int,
+    far: float,
+    near: float,
+    tall: float,
+    wall: Colour,
+) -> None:
     def at(share: float, lift: float) -> tuple[float, float]:
         return _at(canvas, horizon, vanishing_x, side, share, lift)
 
@@ -96,17 +106,32 @@ def _house(
             pane = mood.light if lit_up else lit((0.24, 0.31, 0.38), mood, 0.1)
             canvas.polygons([[at(left, low), at(right, low), at(right, high), at(left, high)]], scale(wall, 0.72))
             inset, rise = (right - left) * 0.1, (high - low) * 0.1
-            canvas.polygons([[at(left + inset, low + rise), at(right - inset, low + rise), at(right - inset, high - rise),
-                              at(left + inset, high - rise)]], pane)  # fmt: skip
+            canvas.polygons(
+                [
+                    [
+                        at(left + inset, low + rise),
+                        at(right - inset, low + rise),
+                        at(right - inset, high - rise),
+                        at(left + inset, high - rise),
+                    ]
+                ],
+                pane,
+            )
             if lit_up:
                 x, y = at((left + right) / 2, (low + high) / 2)
                 canvas.glow(x, y, canvas.height * 0.03 * near, mood.light, 0.25)
 
 
 def _awning(
-    canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: int, vanishing_x: float, side: int,
-    far: float, near: float,
-) -> None:  # fmt: skip
+    canvas: Canvas,
+    mood: Mood,
+    rng: np.random.Generator,
+    horizon: int,
+    vanishing_x: float,
+    side: int,
+    far: float,
+    near: float,
+) -> None:
     colour = lit(any_colour(rng, 0.6, 0.8), mood)
     stripes = 8
     for stripe in range(stripes):
