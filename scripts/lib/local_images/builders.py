@@ -17,11 +17,10 @@ from local_cluster.errors import CannotRunError
 from local_cluster.kind import container_engine
 from local_cluster.tools import ensure_debian_packages
 
+from local_images.archive import ImageArchive
 from local_images.base import base_reference, make_base
 from local_images.catalogue import Image
-from local_images.oci_layout import write_archive
 
-_LAYOUT = places.CACHE / "image-layout"
 PUBLIC_BASE = "docker.io/library/python:3.13-slim-trixie"
 _BUILD_TIMEOUT_SECONDS = 1800
 _DEBIAN_PACKAGES = {
@@ -160,13 +159,14 @@ class BuildahBuilder:
         self._buildah(*command, log=log)
 
     def load(self, references: Sequence[str], engine: Engine) -> None:
-        """Write the images into an OCI layout that is kept, and hand over the blobs that the node lacks."""
-        for reference in references:
-            target = f"oci:{_LAYOUT}:{reference.rpartition('/')[2]}"
-            self._buildah("push", "--quiet", "--disable-compression", "--format=oci", reference, target)
+        """Export image after image, uncompressed, into one archive of what the node lacks, and load that."""
         with tempfile.TemporaryDirectory(dir=places.CACHE, prefix="load-") as scratch:
-            archive = Path(scratch) / "images.tar"
-            write_archive(archive, _LAYOUT, references, leave_out=engine.content_digests())
+            archive, export = Path(scratch) / "images.tar", Path(scratch) / "export"
+            with ImageArchive(archive, leave_out=engine.content_digests()) as images:
+                for reference in references:
+                    self._buildah("push", "--quiet", "--disable-compression", reference, f"dir:{export}")
+                    images.add(reference, export)
+                    shutil.rmtree(export)
             engine.load_archive(archive)
 
     def facts(self, reference: str) -> dict[str, Any]:
