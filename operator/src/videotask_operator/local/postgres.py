@@ -32,6 +32,8 @@ _PORT: Final = 5432
 _MAX_SOCKET_PATH_BYTES: Final = 100
 """A Unix socket's path holds 107 bytes on Linux and 103 on macOS."""
 _POLL_SECONDS: Final = 0.02
+_REAPING_SECONDS: Final = 10.0
+"""The first process of a container reaps now and then."""
 
 _log = structlog.get_logger(__name__)
 
@@ -68,7 +70,7 @@ def start_postgres(
     folder.mkdir(parents=True, exist_ok=True)
     with _exclusive(folder):
         server = find_postgres(folder) or _start(folder, binaries, durable=durable, timeout_seconds=timeout_seconds)
-    _ensure_database(server, database)
+        _ensure_database(server, database)
     return server
 
 
@@ -123,6 +125,7 @@ def _start(folder: Path, binaries: Path, *, durable: bool, timeout_seconds: floa
     if not (data / "PG_VERSION").exists():
         _initialise(data, binaries, durable=durable, timeout_seconds=timeout_seconds)
     socket_folder = _choose_socket_folder(data)
+    _await_reaping(data)
     # Settings stand in a file because pg_ctl would pass options through a shell.
     (data / "postgresql.auto.conf").write_text(_settings(socket_folder, durable=durable))
     log_file = folder / "postgres.log"
@@ -253,6 +256,24 @@ def _wait_gone(pid: int, data: Path, timeout_seconds: float) -> bool:
             return False
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def _await_reaping(data: Path) -> None:
+    """Wait for a killed server to be reaped: PostgreSQL takes a zombie of its pid file for a server that runs."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return
+    deadline = time.monotonic() + _REAPING_SECONDS
+    while _is_zombie(pid) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return not _arguments(pid).strip()
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def _is_server(pid: int, data: Path) -> bool:

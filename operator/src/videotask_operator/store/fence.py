@@ -69,7 +69,7 @@ class Fence:
             try:
                 await self._watch()
             except (psycopg.Error, OSError, TimeoutError) as error:
-                await self._lose(str(error).strip() or type(error).__name__)
+                await self._lose(_first_line(error))
 
     async def check(self, session: AsyncSession) -> None:
         """Raise NotLeaderError unless this process still decides; then it does until the transaction ends."""
@@ -98,13 +98,13 @@ class Fence:
                 autocommit=True,
             )
         except (psycopg.Error, OSError) as error:
-            return f"PostgreSQL does not answer: {str(error).strip()}"
+            return f"PostgreSQL does not answer: {_first_line(error)}"
         try:
             problem = await self._take(connection)
         except BaseException as error:
             await connection.close()
             if isinstance(error, psycopg.Error):
-                return str(error).strip()
+                return _first_line(error)
             raise
         if problem is not None:
             await connection.close()
@@ -159,3 +159,7 @@ class Fence:
 async def _listen(connection: psycopg.AsyncConnection) -> None:
     async for _ in connection.notifies(timeout=_PING_SECONDS):
         return
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
