@@ -138,6 +138,8 @@ class LedgerView:
         latest: dict[tuple[str, str], LedgerRecord] = {}
         for record in self._of_kind(RecordKind.DONE):
             first_makers.setdefault((record.item, record.key, record.path), record.run_id)
+            # Taken out and put in again: the order is that of the last word, so that the take that counts comes last.
+            latest.pop((record.item, record.key), None)
             latest[record.item, record.key] = record
         return tuple(
             _item_of(

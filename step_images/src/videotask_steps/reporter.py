@@ -117,7 +117,7 @@ class Reporter:
         headers = {"Content-Type": "application/json", **_authorization()}
         try:
             return await self._http.post(path.format(run_id=self._run_id), content=content, headers=headers)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             _log.info("report_endpoint_unreachable", path=path, error=type(error).__name__)
             return None
 
@@ -136,8 +136,9 @@ async def progress_reports(
         yield
     finally:
         sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sender
+        for result in await asyncio.gather(sender, return_exceptions=True):
+            if isinstance(result, Exception):
+                _log.error("progress_reports_ended_early", error=repr(result))
 
 
 async def _report_for_ever(

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from videotask_contract import VERSION
 from videotask_contract.errors import BadInputError, VideoTaskError
 from videotask_contract.exits import ExitCode
-from videotask_contract.report import FinalReport, Progress, to_termination_message
+from videotask_contract.report import Failure, FinalReport, Progress, to_termination_message
 from videotask_contract.steps import TRAITS, Provider, Step
 from videotask_contract.task_file import (
     VARIABLE_TASK_FILE,
@@ -86,8 +86,8 @@ async def _run_permitted(step: Step, task: TaskFile, work: Work, reporter: Repor
         _refuse_foreign_task(step, task)
         limits.apply(await reporter.ask_permit(stopping))
         ledger = await Ledger.open(volume, step, run_id=task.run_id)
-    except (VideoTaskError, OSError) as error:
-        return build_early_report(run_id=task.run_id, step=step, failure=failure_of(error))
+    except Exception as error:  # noqa: BLE001  as below: the run must end with a report
+        return build_early_report(run_id=task.run_id, step=step, failure=_failure_of(error))
     context = StepContext(
         task=task,
         volume=volume,
@@ -115,10 +115,14 @@ async def _work(context: StepContext, work: Work, reporter: Reporter) -> FinalRe
             context.stopping.raise_if_set()
             await work(context)
         except Exception as error:  # noqa: BLE001  whatever it was, the run must end with a report
-            failure = failure_of(error)
-            if not isinstance(error, VideoTaskError):
-                _log.exception("step_crashed")
+            failure = _failure_of(error)
     return build_final_report(context, failure)
+
+
+def _failure_of(error: Exception) -> Failure:
+    if not isinstance(error, VideoTaskError):
+        _log.error("step_crashed", exc_info=error)
+    return failure_of(error)
 
 
 def _progress(context: StepContext) -> Progress:

@@ -104,13 +104,20 @@ def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene
     )
     frame = quality.frame
 
+    seen: dict[tuple[int, int, int], float] = {}
+
     def probe(path: Path) -> float:
-        return check_clip(
-            path,
-            item=number,
-            min_seconds=quality.clip_seconds,
-            aspect_ratio=frame.width / frame.height,
-        ).duration_seconds
+        # Decoding a whole clip takes a second: the same bytes are looked at once in a run.
+        status = path.stat()
+        identity = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if identity not in seen:
+            seen[identity] = check_clip(
+                path,
+                item=number,
+                min_seconds=quality.clip_seconds,
+                aspect_ratio=frame.width / frame.height,
+            ).duration_seconds
+        return seen[identity]
 
     maker = _ClipMaker(task, client, composite=composite, motion=scene.motion, probe=probe)
     return Wanted(
