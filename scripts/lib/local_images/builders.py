@@ -66,8 +66,8 @@ class Builder(Protocol):
     def load(self, references: Sequence[str], engine: Engine) -> None:
         """Give the cluster's node these images."""
 
-    def facts(self, reference: str) -> dict[str, Any]:
-        """Return the digest and the size in bytes of a built image."""
+    def facts(self, references: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the digest and the size in bytes of each of these images that is built, by its reference."""
 
     def remove(self, reference: str) -> None:
         """Forget a built image."""
@@ -116,10 +116,11 @@ class EngineBuilder:
             run([self._program, "save", *options, "-o", str(archive), *references], timeout_seconds=600)
             engine.load_archive(archive)
 
-    def facts(self, reference: str) -> dict[str, Any]:
-        """Return the engine's own image ID and size."""
-        shown = json.loads(run([self._program, "image", "inspect", reference]))[0]
-        return {"digest": shown["Id"], "size_bytes": shown["Size"]}
+    def facts(self, references: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the engine's own image IDs and sizes."""
+        built = [reference for reference in references if reference in self.references()]
+        shown = json.loads(run([self._program, "image", "inspect", *built])) if built else []
+        return {name: {"digest": one["Id"], "size_bytes": one["Size"]} for name, one in zip(built, shown, strict=True)}
 
     def remove(self, reference: str) -> None:
         """Remove the name, and the image with its last name."""
@@ -169,10 +170,14 @@ class BuildahBuilder:
                     shutil.rmtree(export)
             engine.load_archive(archive)
 
-    def facts(self, reference: str) -> dict[str, Any]:
-        """Return the image ID and the size of all its layers."""
-        shown = json.loads(self._buildah("images", "--json", reference))[0]
-        return {"digest": f"sha256:{shown['id']}", "size_bytes": _bytes_of(str(shown["size"]))}
+    def facts(self, references: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the image IDs and the sizes of all their layers."""
+        return {
+            name: {"digest": f"sha256:{one['id']}", "size_bytes": _bytes_of(str(one["size"]))}
+            for one in json.loads(self._buildah("images", "--json"))
+            for name in one.get("names") or []
+            if name in references
+        }
 
     def remove(self, reference: str) -> None:
         """Remove the name, and the image with its last name."""

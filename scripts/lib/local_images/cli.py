@@ -7,7 +7,6 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from local_cluster import places
 from local_cluster.choice import current_engine
@@ -165,7 +164,6 @@ def _reference(image: Image, base: str, context: Path) -> str:
 
 def _list(builder: Builder, images: list[Image], base: str, context: Path) -> None:
     engine = current_engine()
-    built = builder.references()
     loaded = engine.image_tags() if engine and engine.status().state == "up" else set()
     print(f"{'IMAGE':<56}{'BUILT':<7}{'LOADED':<8}SIZE")
     for image in images:
@@ -174,9 +172,9 @@ def _list(builder: Builder, images: list[Image], base: str, context: Path) -> No
         except ClusterError as failure:
             say(str(failure))
             continue
-        is_built = reference in built
-        size = f"{builder.facts(reference)['size_bytes'] / 1e6:.0f} MB" if is_built else "-"
-        states = ["yes" if state else "no" for state in (is_built, reference in loaded)]
+        facts = builder.facts([reference]).get(reference)
+        size = f"{facts['size_bytes'] / 1e6:.0f} MB" if facts else "-"
+        states = ["yes" if state else "no" for state in (facts, reference in loaded)]
         print(f"{reference:<56}{states[0]:<7}{states[1]:<8}{size}")
 
 
@@ -190,8 +188,9 @@ def _prune(builder: Builder, references: dict[Image, str]) -> None:
 
 def _write(builder: Builder, references: dict[Image, str]) -> None:
     _OUTPUT.mkdir(exist_ok=True)
-    facts: dict[str, Any] = {
-        image.name: {"reference": reference, **builder.facts(reference)} for image, reference in references.items()
+    known = builder.facts(list(references.values()))
+    facts = {
+        image.name: {"reference": reference, **known.get(reference, {})} for image, reference in references.items()
     }
     (_OUTPUT / "images.json").write_text(json.dumps(facts, indent=2) + "\n")
     values = _OUTPUT / "values-images.yaml"
