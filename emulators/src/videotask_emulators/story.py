@@ -2,7 +2,7 @@
 
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _PEOPLE: tuple[tuple[str, str], ...] = (
@@ -81,15 +81,26 @@ _LINES: tuple[tuple[str, str, str], ...] = (
     ("And that is why a light still burns tonight in {place}.",
      "the camera pulls back slowly until the light is small", "soft waves and night wind"),
 )  # fmt: skip
+_SPARE_LINES = (
+    "For a long while nobody spoke, and the wind did the talking.",
+    "Every step they took made the quiet a little deeper.",
+    "It was the kind of silence that people remember for years.",
+    "Something small had moved, and everything moved with it.",
+    "They had come too far by then to call it an accident.",
+    "Nobody wrote it down, which is why it is told so often.",
+    "The answer had been there all along, plain as weather.",
+)
+_USUAL_CHARACTERS = (40, 80)
 _STYLE = "soft painterly storybook style, warm light"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """A character, an environment or a prop, with the prompt for its picture."""
+    """A character, an environment or a prop, with the prompt for its picture; `shown` is its name in a sentence."""
 
     kind: str
     name: str
+    shown: str
     prompt: str
 
 
@@ -178,12 +189,13 @@ def write_story(prompt: str, counts: dict[str, int], chance: random.Random, *, p
     `props_join_cast` lists a scene's props among its characters, for schemas that have one list for both.
     """
     topic = find_topic(prompt)
+    spell = _dashed if re.search(r"lower-?case", prompt, re.IGNORECASE) else str
     places = _assets(
         "environment", _PLACES, counts["environments"], chance, f"wide establishing shot, no people, {_STYLE}"
     )
     people = _assets("character", _PEOPLE, counts["characters"], chance, f"full-body character, standing, {_STYLE}")
     things = _assets("prop", _THINGS, counts["props"], chance, f"single prop object, {_STYLE}")
-    short = _short(topic)
+    short, room = _short(topic), _narration_room(prompt)
     scenes = []
     for index in range(counts["scenes"]):
         share = index / max(1, counts["scenes"] - 1)
@@ -196,23 +208,26 @@ def write_story(prompt: str, counts: dict[str, int], chance: random.Random, *, p
         cast = _cast(people, index)
         thing = things[index % len(things)] if things and index % 3 == 2 else None  # noqa: PLR2004 - every third scene shows a thing
         words = {
-            "hero": cast[0].name if cast else "The traveller",
-            "friend": cast[1].name if len(cast) > 1 else "the old neighbour",
-            "place": f"the {place.name}",
-            "thing": (thing or things[0]).name if things else "letter",
+            "hero": cast[0].shown if cast else "The traveller",
+            "friend": cast[1].shown if len(cast) > 1 else "the old neighbour",
+            "place": f"the {place.shown}",
+            "thing": (thing or things[0]).shown if things else "letter",
             "topic": short,
         }
         scenes.append(
             Scene(
-                name=f"{index + 1:02d} {' '.join(line[0].format(**words).split()[:3])}",
-                environment=place.name,
-                characters=tuple(person.name for person in cast),
-                props=(thing.name,) if thing else (),
+                name=spell(f"{index + 1:02d} {' '.join(line[0].format(**words).split()[:3])}"),
+                environment=spell(place.name),
+                characters=tuple(spell(person.name) for person in cast),
+                props=(spell(thing.name),) if thing else (),
                 motion=line[1].format(**words),
-                narration=line[0].format(**words),
+                narration=_fitted(line[0], words, index, room),
                 sound=line[2].format(**words),
             )
         )
+    people, places, things = (
+        tuple(replace(asset, name=spell(asset.name)) for asset in group) for group in (people, places, things)
+    )
     return Story(
         topic=topic,
         title=topic[:1].upper() + topic[1:80],
@@ -237,6 +252,27 @@ def find_topic(prompt: str) -> str:
     return lines[-1][:200] if lines else "a small adventure"
 
 
+def _dashed(name: str) -> str:
+    """Return a name in lower-case letters, digits and dashes, as prompts ask for that make file names of them."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _narration_room(prompt: str) -> tuple[int, int]:
+    """Return the least and most characters of a narration that the prompt asks for."""
+    found = re.search(r"narration[^.]*?(\d+)\s*(?:to|-|and)\s*(\d+)\s+characters", prompt, re.IGNORECASE)
+    return (int(found.group(1)), int(found.group(2))) if found else _USUAL_CHARACTERS
+
+
+def _fitted(line: str, words: dict[str, str], index: int, room: tuple[int, int]) -> str:
+    """Return the line with its names in it, or a spare one that fits; cut at a word where nothing fits."""
+    spares = [_SPARE_LINES[(index + step) % len(_SPARE_LINES)] for step in range(len(_SPARE_LINES))]
+    choices = [line.format(**words), line.format(**{**words, "topic": "it all", "place": "that place"}), *spares]
+    for choice in choices:
+        if room[0] <= len(choice) <= room[1]:
+            return choice
+    return choices[0][: room[1] - 1].rsplit(" ", 1)[0].rstrip(",.") + "."
+
+
 def _short(topic: str) -> str:
     """Return at most five words of the topic, so that a narration stays a narration."""
     words = re.sub(r"[^\w\s'-]", "", topic).split()
@@ -253,7 +289,8 @@ def _assets(
     for index in range(count):
         name, looks = order[index % len(order)]
         again = index // len(order)
-        made.append(Asset(kind=kind, name=f"{name} {again + 1}" if again else name, prompt=f"{looks}, {style}"))
+        own = f"{name} {again + 1}" if again else name
+        made.append(Asset(kind=kind, name=own, shown=name, prompt=f"{looks}, {style}"))
     return tuple(made)
 
 

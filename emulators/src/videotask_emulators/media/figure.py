@@ -37,7 +37,8 @@ class Looks:
 
 def choose_looks(prompt: str, backdrop: Colour, rng: np.random.Generator) -> Looks:
     """Return the looks that the prompt's words ask for; `rng` sets the rest."""
-    words = {word.strip(".,;:!?\"'()-").lower() for word in prompt.split()}
+    spoken = [word.strip(".,;:!?\"'()-").lower() for word in prompt.split()]
+    words = set(spoken)
     kind = next((animal for animal in _ANIMALS if animal in words or animal + "s" in words), "human")
     if words & {"robot", "android", "automaton"}:
         kind = "robot"
@@ -64,7 +65,7 @@ def choose_looks(prompt: str, backdrop: Colour, rng: np.random.Generator) -> Loo
         kind=kind,
         skin=apart(skin),
         hair=apart(hair),
-        coat=apart(_worn(words, hue)),
+        coat=apart(_worn(spoken, hue)),
         legs=apart(from_hsv(hue + 0.45, 0.35, 0.32)),
         boots=apart((0.20, 0.14, 0.11)),
         accent=apart(from_hsv(hue + 0.5, 0.62, 0.7)),
@@ -76,8 +77,8 @@ def choose_looks(prompt: str, backdrop: Colour, rng: np.random.Generator) -> Loo
     )
 
 
-def _worn(words: set[str], hue: float) -> Colour:
-    """Return the coat's colour: the one that the prompt names, else the figure's own hue."""
+def _worn(spoken: list[str], hue: float) -> Colour:
+    """Return the coat's colour: the first one that the prompt names, else the figure's own hue."""
     named = {
         "red": 0.0,
         "orange": 0.07,
@@ -88,9 +89,9 @@ def _worn(words: set[str], hue: float) -> Colour:
         "purple": 0.78,
         "pink": 0.92,
     }
-    for name, value in named.items():
-        if name in words:
-            return from_hsv(value, 0.72, 0.66)
+    for word in spoken:
+        if word in named:
+            return from_hsv(named[word], 0.72, 0.66)
     return from_hsv(hue, 0.5, 0.56)
 
 

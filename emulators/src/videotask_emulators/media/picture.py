@@ -1,6 +1,7 @@
 """Makes the image that an order asks for, with its true matte when it has one; it never looks at who asks."""
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,10 @@ from videotask_emulators.media.scenery import paint_environment
 Subject = Literal["environment", "figure", "prop"]
 Spoil = Literal["", "one_colour_image", "tiny_image", "busy_background", "wrong_aspect"]
 
-_PLAIN_WORDS = ("plain", "solid", "uniform", "seamless", "single-colour", "single-color", "blank", "flat")
+_PLAIN = re.compile(
+    r"\b(?:plain|solid|uniform|seamless|blank|single[- ]colou?red?)\b(?:[\s,-]+\w+){0,4}?[\s,-]+(?:back(?:ground|drop))"
+)
+_FIGURE_WORDS = ("character", "full-body", "full body", "figure", "person", "whole body")
 _PROP_WORDS = ("prop", "object", "item", "product", "lantern", "still life")
 _PAINTED_LONG_SIDE = 2752
 
@@ -49,14 +53,12 @@ class Picture:
 def choose_subject(prompt: str) -> Subject:
     """Return what the prompt asks for: a plain background means a figure or a prop, all else is an environment."""
     lowered = prompt.lower()
-    background = lowered.find("background") if "background" in lowered else lowered.find("backdrop")
-    near = lowered[max(0, background - 80) : background + 60]
-    if background < 0 or not any(word in near for word in _PLAIN_WORDS):
+    plain = _PLAIN.search(lowered)
+    if plain is None:
         return "environment"
-    telling = {word: lowered.find(word) for word in ("character", "full-body", "full body", "figure", "person")}
-    if any(place >= 0 for place in telling.values()):
-        return "figure"
-    return "prop" if any(word in lowered for word in _PROP_WORDS) else "figure"
+    before = lowered[: plain.start()] or lowered
+    figure = max(before.rfind(word) for word in _FIGURE_WORDS)
+    return "prop" if max(before.rfind(word) for word in _PROP_WORDS) > figure else "figure"
 
 
 def make_picture(order: PictureOrder) -> Picture:

@@ -36,11 +36,11 @@ def draw_prop(prompt: str, backdrop: Colour, unit: float, rng: np.random.Generat
         wood=apart((0.44, 0.28, 0.16)),
     )
     sheet = Cutout(SHEET_WIDTH, 1.0, unit)
-    words = {word.strip(".,;:!?\"'()-").lower() for word in prompt.split()}
-    for names, draw in _DRAWN:
-        if words & set(names):
-            draw(sheet, paints)
-            return sheet
+    for word in (word.strip(".,;:!?\"'()-").lower() for word in prompt.split()):
+        for names, draw in _DRAWN:
+            if word in names:
+                draw(sheet, paints)
+                return sheet
     _DRAWN[int(rng.integers(len(_DRAWN)))][1](sheet, paints)
     return sheet
 
