@@ -212,3 +212,9 @@ async def test_without_a_database_the_lock_is_refused_at_the_deadline_with_the_r
         with pytest.raises(NotLeaderError, match="does not answer") as caught:
             await store.acquire(0.1)
         assert "secret" not in str(caught.value)
+
+
+async def test_a_database_without_tables_is_named_with_what_to_run(empty_database_url):
+    async with a_store(empty_database_url) as store:
+        with pytest.raises(NotLeaderError, match="videotask-operator migrate"):
+            await store.acquire(0)

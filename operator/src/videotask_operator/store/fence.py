@@ -70,6 +70,10 @@ class Fence:
                 await self._watch()
             except (psycopg.Error, OSError, TimeoutError) as error:
                 await self._lose(_first_line(error))
+            except Exception as error:  # noqa: BLE001
+                # Whatever it was, a watch that ended would leave nobody to take the lock again.
+                _log.exception("leader_lock_watch_failed")
+                await self._lose(_first_line(error))
 
     async def check(self, session: AsyncSession) -> None:
         """Raise NotLeaderError unless this process still decides; then it does until the transaction ends."""
@@ -103,6 +107,8 @@ class Fence:
             problem = await self._take(connection)
         except BaseException as error:
             await connection.close()
+            if isinstance(error, psycopg.errors.UndefinedTable):
+                return "the database has no tables yet; run `videotask-operator migrate`"
             if isinstance(error, psycopg.Error):
                 return _first_line(error)
             raise
