@@ -34,6 +34,8 @@ class Cluster:
     """A cluster by its kubeconfig; the fixture `cluster` makes the only one."""
 
     kubeconfig: Path
+    discovery_cache: Path
+    """Of this session: kubectl keeps what it discovered for hours, and CRDs change under a developer's hands."""
     users: dict[str, Path] = field(default_factory=dict)
 
     def kubectl(
@@ -48,7 +50,7 @@ class Cluster:
         """Run kubectl as the administrator, or as a user with a client certificate, and return what it said."""
         scope = ["--namespace", namespace] if namespace else []
         identity = self._identity(user)
-        command = [program("kubectl"), *identity, *scope, *words]
+        command = [program("kubectl"), f"--cache-dir={self.discovery_cache}", *identity, *scope, *words]
         done = run(command, stdin=stdin, timeout_seconds=timeout_seconds)
         if check and done.returncode != 0:
             raise KubectlError(f"kubectl {' '.join(words)}\n{done.stdout}{done.stderr}")
@@ -152,13 +154,13 @@ def eventually(what: str, probe: Callable[[], Any], *, timeout_seconds: float = 
 
 
 @pytest.fixture(scope="session")
-def cluster(k8s_manager) -> Cluster:
+def cluster(k8s_manager, tmp_path_factory) -> Cluster:
     """The cluster of $KUBECONFIG, else the one that scripts/cluster runs."""
     named = os.environ.get("KUBECONFIG")
     kubeconfig = Path(named) if named else own_kubeconfig()
     assert kubeconfig, "no cluster: set KUBECONFIG or run `scripts/cluster up`"
     manager = k8s_manager("external")("videotask", kubeconfig=kubeconfig)
-    return Cluster(kubeconfig=manager.kubeconfig)
+    return Cluster(kubeconfig=manager.kubeconfig, discovery_cache=tmp_path_factory.mktemp("discovery"))
 
 
 @pytest.fixture(scope="session")
