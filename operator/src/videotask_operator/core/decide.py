@@ -17,7 +17,7 @@ from videotask_operator.core.draft import Draft
 from videotask_operator.core.estimate import StepEstimate, estimate_by_step, quality_of, total_usd
 from videotask_operator.core.model import CreateRun, Plan, RunRecord, TaskRecord, TaskResource, Transition
 from videotask_operator.core.order import account_name, build_order, job_name, wanted_concurrency
-from videotask_operator.core.settle import show_for_review
+from videotask_operator.core.settle import count, show_for_review
 from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.watch_run import end_run, watch_run
 
@@ -356,7 +356,7 @@ def _open_run(draft: Draft, situation: Situation, spec: VideoTaskSpec, channel: 
     )
     draft.put_run(run)
     draft.change(last_run_number=number, next_attempt_at=None)
-    draft.move(TRAITS[step].working, f"run {number}: {terms.estimate.items} {TRAITS[step].item_name}s")
+    draft.move(TRAITS[step].working, f"run {number}: {count(terms.estimate.items, TRAITS[step].item_name)}")
     order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=situation.rules)
     draft.actions.append(CreateRun(order=order))
 

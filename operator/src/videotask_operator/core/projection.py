@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from videotask_contract.phases import ERRORS, TERMINAL, Phase
@@ -38,12 +39,13 @@ def project_status(
     """Return the whole status as JSON; `previous` only keeps the conditions' transition times."""
     steps = tuple(_step_status(step.step, runs, step_costs) for step in STEPS)
     current = _current_run(record, runs)
+    under_way = sum((run.spent_usd for run in runs if run.is_open), Decimal(0))
     status = VideoTaskStatus(
         observed_generation=generation,
         phase=record.phase.resource,
         step=current.step.value if current else None,
         progress=f"{current.done}/{current.total}" if current else None,
-        cost_usd=f"{record.pipeline_cost_usd:.4f}",
+        cost_usd=f"{record.pipeline_cost_usd + under_way:.4f}",
         estimated_cost_usd=f"{record.estimated_cost_usd:.4f}" if record.estimated_cost_usd is not None else None,
         message=record.message[:500],
         attempt=record.step_attempt,

@@ -130,7 +130,7 @@ def _finish(draft: Draft, run: RunRecord, report: FinalReport) -> None:
         storyboard_sha256=report.storyboard_sha256 or record.storyboard_sha256,
         film=_film(record, report.film) if report.film else record.film,
     )
-    draft.move(traits.ready, f"{report.done} of {report.total} {traits.item_name}s are there")
+    draft.move(traits.ready, f"{count(report.total, traits.item_name)} done")
     if run.step is Step.VIDEO_ASSEMBLY:
         show_for_review(draft, Gate.FINAL)
     draft.again = True
@@ -159,6 +159,10 @@ def _film(record: TaskRecord, film: Film) -> FilmStatus:
     )
 
 
+def count(number: int, noun: str) -> str:
+    """Return "1 image" or "22 images"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _kept_message(step: Step, report: FinalReport) -> str:
-    plural = "" if report.kept == 1 else "s"
-    return f"{report.kept} {TRAITS[step].item_name}{plural} kept, {report.kept_usd:.2f} dollars not paid again"
+    return f"{count(report.kept, TRAITS[step].item_name)} kept, {report.kept_usd:.2f} dollars not paid again"

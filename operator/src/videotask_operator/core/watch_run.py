@@ -42,7 +42,7 @@ def watch_run(
     if _is_over(job) and not any(not pod.finished for pod in pods):
         _close_silent(draft, run, job, rules)
         return
-    _tell_what_holds_it_up(draft, job, pods, rules)
+    _tell_what_holds_it_up(draft, run, job, pods, rules)
 
 
 def end_run(draft: Draft, run: RunRecord, *, observed: Observation) -> bool:
@@ -124,14 +124,17 @@ def _close_silent(draft: Draft, run: RunRecord, job: JobSeen | None, rules: Rule
     lose_run(draft, run, message=f"{seen} with neither report nor exit code", rules=rules.retry)
 
 
-def _tell_what_holds_it_up(draft: Draft, job: JobSeen | None, pods: list[PodSeen], rules: Rules) -> None:
+def _tell_what_holds_it_up(
+    draft: Draft, run: RunRecord, job: JobSeen | None, pods: list[PodSeen], rules: Rules
+) -> None:
     waiting = [pod for pod in pods if not pod.finished and not pod.running]
-    running = any(pod.running for pod in pods)
+    # A pod that asked for the start permit has started, whatever a late watch still shows.
+    running = any(pod.running for pod in pods) or (run.permitted_at is not None and not waiting)
     patience = timedelta(seconds=rules.never_starting_seconds)
     since = waiting[-1].created_at if waiting else job.created_at if job and not pods else None
     if running or since is None:
         if draft.record.waiting_reason == "PodCannotStart":
-            draft.change(waiting_reason=None, message="the pod has started")
+            draft.change(waiting_reason=None, message=f"run {run.number}: its pod has started")
         return
     if draft.now - since < patience:
         draft.look_again(since + patience)

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 import structlog
@@ -28,6 +28,7 @@ _log = structlog.get_logger()
 _ERROR_BACKOFFS_SECONDS: Final = (0.2, 0.5, 1, 2, 2)
 """kopf's own end at 21 s; after these it lists anew, or ends and is begun again below."""
 _RESTART_SECONDS: Final = 1.0
+_IDENTITY: Final = "videotask-operator"
 _EXIT_SECONDS: Final = 1.0
 _REQUEST_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 5.0
@@ -89,6 +90,8 @@ class Watch:
                 settings=build_settings(),
                 namespaces=list(self._namespaces),
                 standalone=True,
+                # Its own guess asks for the user's name, which a pod's numeric user has not.
+                identity=cast("Any", _IDENTITY),
                 stop_flag=flag,
             )
         finally:
