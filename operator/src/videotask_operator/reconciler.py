@@ -398,7 +398,8 @@ class Reconciler:
     async def _admit_forever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._admission_wanted.wait(), self.settings.resync_seconds)
+                async with asyncio.timeout(self.settings.resync_seconds):
+                    await self._admission_wanted.wait()
             self._admission_wanted.clear()
             try:
                 await self._admit()

@@ -353,7 +353,8 @@ class _Workshop:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._context.stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._context.stopping.wait()
         self._context.stopping.raise_if_set()
 
 

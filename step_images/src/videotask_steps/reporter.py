@@ -81,7 +81,8 @@ class Reporter:
             if time.monotonic() - begun_at + pause_seconds > min(patience_seconds, deadline_seconds):
                 break
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), pause_seconds)
+                async with asyncio.timeout(pause_seconds):
+                    await stopping.wait()
         if refusal is not None:
             raise _not_permitted(f"the report endpoint answered {refusal.status_code} {refusal.text[:200]}")
         raise TransientError(
@@ -150,7 +151,8 @@ async def _report_for_ever(
 ) -> None:
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS)
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await changed.wait()
         changed.clear()
         answer = await reporter.send_progress(take_progress())
         if answer is not None:

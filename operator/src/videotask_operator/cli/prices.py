@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from rich.table import Table
-from rich.text import Text
 
 from videotask_contract.resources import Quality
 from videotask_contract.steps import STEPS, Provider, Step

@@ -78,7 +78,8 @@ class LocalCluster:
                 # As with a cluster that does not answer: nothing is concluded, the cache stands.
                 _log.warning("local_folder_unreadable", error=str(error))
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._poll_seconds)
+                async with asyncio.timeout(self._poll_seconds):
+                    await stop.wait()
 
     def refresh(self) -> None:
         """Read what changed, move every run on, and notify of each task that this may concern."""

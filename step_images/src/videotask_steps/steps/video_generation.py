@@ -263,7 +263,8 @@ class _ClipMaker:
     async def _pause(self, call: Call) -> None:
         """Wait for the next poll; polling stops at once when told to: the ledger knows the job."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(call.stopping.wait(), self._poll_seconds)
+            async with asyncio.timeout(self._poll_seconds):
+                await call.stopping.wait()
         if call.stopping.is_set():
             if call.is_accepted:
                 raise interrupted(f"{call.stopping.reason}; the job goes on at kling and the next run asks for it")
