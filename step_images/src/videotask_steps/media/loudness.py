@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,10 @@ _CLOSE_ENOUGH_LU: Final = 0.05
 _WINDOW: Final = 960
 """Samples (20 ms) over which the limiter's gain falls and rises."""
 _TAPS: Final = 24
+_STRETCH: Final = 2048
+"""Samples that are oversampled together, or not at all."""
+_HEADROOM_DB: Final = 9.0
+"""How far under the ceiling samples may lie and still hide a peak between them, with room for a larger gain."""
 
 # BS.1770-4, tables 1 and 2: the two stages of the K weighting at 48 kHz.
 _SHELF: Final = ((1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585))
@@ -32,57 +36,91 @@ _HIGH_PASS: Final = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621
 
 def measure_lufs(samples: Samples) -> float:
     """Return the integrated loudness by ITU-R BS.1770-4, gated, in LUFS; -70 for silence."""
-    power = np.zeros(max(1, math.ceil((len(samples) - 0.4 * RATE_HZ) / (0.1 * RATE_HZ)) + 1))
-    for channel in samples.T:
-        power += _block_powers(_weighted(channel), blocks=len(power))
+    distinct = _distinct(samples)
+    power = sum((_block_powers(_weighted(channel)) for channel in distinct.T), start=np.zeros(1))
+    power = power * samples.shape[1] / distinct.shape[1]
     loud = power[_lufs(power) > SILENCE_LUFS]
     if len(loud) == 0:
         return SILENCE_LUFS
-    relative_gate = float(_lufs(np.array([loud.mean()]))[0]) - 10
-    return float(_lufs(np.array([loud[_lufs(loud) > relative_gate].mean()]))[0])
+    relative_gate = float(_lufs(loud.mean(keepdims=True))[0]) - 10
+    return float(_lufs(loud[_lufs(loud) > relative_gate].mean(keepdims=True))[0])
 
 
-def make_loud(samples: Samples, *, target_lufs: float = TARGET_LUFS, ceiling_dbtp: float = CEILING_DBTP) -> Samples:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoudSound:
+    """Sound brought to its loudness."""
+
+    samples: Samples
+    gain: NDArray[np.float32]
+    """What each sample was multiplied by, limiter included; shape (frames,)."""
+
+
+def make_loud(samples: Samples, *, target_lufs: float = TARGET_LUFS, ceiling_dbtp: float = CEILING_DBTP) -> LoudSound:
     """Return the samples at the target loudness with no true peak above the ceiling.
 
-    A plain gain, as a linear loudness pass applies; where peaks would pass the ceiling they are bent down by a limiter
-    and the gain is found again. Speech and the effect under it are always scaled together, so their balance stays.
+    A plain gain, as a linear loudness pass applies; where peaks would pass the ceiling a limiter bends them down and
+    the gain is found again. FFmpeg's loudnorm would fall back to its dynamic mode here, unasked, and lift the effects
+    in every pause; this never does.
     """
     gain_db = target_lufs - measure_lufs(samples)
-    made = samples
+    ceiling = 10 ** (ceiling_dbtp / 20)
+    peaks = true_peaks(samples, floor=ceiling * 10 ** (-(gain_db + _HEADROOM_DB) / 20))
+    loud = LoudSound(samples=samples, gain=np.ones(len(samples), dtype=np.float32))
     for _ in range(_ROUNDS):
-        made = limit_peaks(samples * np.float32(10 ** (gain_db / 20)), ceiling_dbtp=ceiling_dbtp)
-        miss = target_lufs - measure_lufs(made)
+        level = 10 ** (gain_db / 20)
+        gain = np.float32(level) * limiter_gain(peaks * np.float32(level), ceiling=ceiling)
+        loud = LoudSound(samples=samples * gain[:, None], gain=gain)
+        miss = target_lufs - measure_lufs(loud.samples)
         if abs(miss) < _CLOSE_ENOUGH_LU:
             break
         gain_db += miss
-    return made
+    return loud
 
 
-def limit_peaks(samples: Samples, *, ceiling_dbtp: float) -> Samples:
-    """Return the samples with every true peak (4 times oversampled) at or under the ceiling; quiet parts unchanged."""
-    ceiling = np.float32(10 ** (ceiling_dbtp / 20))
-    peaks = true_peaks(samples)
+def limiter_gain(peaks: NDArray[np.float32], *, ceiling: float) -> NDArray[np.float32]:
+    """Return the gain of each sample that keeps every peak (amplitudes) at or under the ceiling.
+
+    It is 1 wherever no peak is near, and moves over 20 ms.
+    """
     if float(peaks.max(initial=0.0)) <= ceiling:
-        return samples
-    wanted = np.minimum(np.float32(1), ceiling / np.maximum(peaks, np.float32(1e-9)))
+        return np.ones(len(peaks), dtype=np.float32)
+    wanted = np.minimum(np.float32(1), np.float32(ceiling) / np.maximum(peaks, np.float32(1e-9)))
     # The least gain of the window, then its mean over the same window: never above what any peak in it needs.
-    gain = _mean_around(_least_around(wanted, _WINDOW), _WINDOW)
-    limited: Samples = (samples * gain[:, None]).astype(np.float32)
-    return limited
+    return _mean_around(_least_around(wanted, _WINDOW), _WINDOW)
 
 
-def true_peaks(samples: Samples) -> NDArray[np.float32]:
-    """Return the largest magnitude near each sample over all channels, three points between samples included."""
-    # Dual mono, as speech makes it, is worked out once.
-    distinct = samples[:, :1] if samples.shape[1] > 1 and np.array_equal(samples[:, 0], samples[:, 1]) else samples
+def true_peaks(samples: Samples, *, floor: float = 0.0) -> NDArray[np.float32]:
+    """Return the largest magnitude at and around each sample over all channels, 4 times oversampled.
+
+    Stretches whose samples all stay below `floor` are not oversampled: no peak between them matters there.
+    """
+    distinct = _distinct(samples)
     peaks: NDArray[np.float32] = np.abs(distinct).max(axis=1)
-    for channel in distinct.T:
-        for phase in (0.25, 0.5, 0.75):
-            between = np.abs(np.convolve(channel, _fraction(phase), mode="same")).astype(np.float32)
+    for start in range(0, len(peaks), _STRETCH):
+        end = min(start + _STRETCH, len(peaks))
+        if float(peaks[start:end].max()) >= floor:
+            peaks[start:end] = _oversampled_peaks(distinct, start, end)
+    return peaks
+
+
+def _oversampled_peaks(distinct: Samples, start: int, end: int) -> NDArray[np.float32]:
+    reach = 2 * _TAPS
+    stretch = distinct[max(0, start - reach) : end + reach]
+    inner = slice(start - max(0, start - reach), start - max(0, start - reach) + end - start)
+    peaks: NDArray[np.float32] = np.abs(stretch).max(axis=1)
+    for channel in stretch.T:
+        for taps in _FRACTIONS:
+            between = np.abs(np.convolve(channel, taps, mode="same")[: len(channel)]).astype(np.float32)
             np.maximum(peaks, between, out=peaks)
             np.maximum(peaks[1:], between[:-1], out=peaks[1:])
-    return peaks
+            np.maximum(peaks[:-1], between[1:], out=peaks[:-1])
+    return peaks[inner]
+
+
+def _distinct(samples: Samples) -> Samples:
+    """Return the channels that differ: dual mono, as speech makes it, is worked out once."""
+    is_dual = samples.shape[1] > 1 and bool((samples == samples[:, :1]).all())
+    return samples[:, :1] if is_dual else samples
 
 
 def _fraction(phase: float) -> NDArray[np.float32]:
@@ -91,6 +129,9 @@ def _fraction(phase: float) -> NDArray[np.float32]:
     window = 0.5 + 0.5 * np.cos(np.pi * position / (_TAPS + 1))
     taps: NDArray[np.float32] = (np.sinc(position) * window).astype(np.float32)
     return taps
+
+
+_FRACTIONS: Final = tuple(_fraction(phase) for phase in (0.25, 0.5, 0.75))
 
 
 def _least_around(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
@@ -112,21 +153,35 @@ def _mean_around(values: NDArray[np.float32], window: int) -> NDArray[np.float32
 
 
 def _weighted(channel: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the K-weighted channel; filtered in the spectrum, which equals the recursion after its start."""
-    size = 1 << (len(channel) + RATE_HZ - 1).bit_length()
+    """Return the K-weighted channel, filtered in the spectrum piece by piece; each is led in by half a second."""
+    weighted = np.empty(len(channel))
+    piece = _PIECE - _LEAD_IN
+    for start in range(0, len(channel), piece):
+        begin = max(0, start - _LEAD_IN)
+        spectrum = np.fft.rfft(channel[begin : start + piece], 2 * _PIECE)
+        end = min(start + piece, len(channel))
+        weighted[start:end] = np.fft.irfft(spectrum * _K_RESPONSE, 2 * _PIECE)[start - begin : end - begin]
+    return weighted
+
+
+def _k_response(size: int) -> NDArray[np.complex128]:
     turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     response = np.ones(size // 2 + 1, dtype=np.complex128)
     for top, bottom in (_SHELF, _HIGH_PASS):
         response *= np.polyval(top[::-1], turn) / np.polyval(bottom[::-1], turn)
-    filtered: NDArray[np.float64] = np.fft.irfft(np.fft.rfft(channel, size) * response, size)[: len(channel)]
-    return filtered
+    return response
 
 
-def _block_powers(weighted: NDArray[np.float64], *, blocks: int) -> NDArray[np.float64]:
-    """Return the mean power of blocks of 400 ms, one every 100 ms."""
+_PIECE: Final = 1 << 16
+_LEAD_IN: Final = RATE_HZ // 2
+_K_RESPONSE: Final = _k_response(2 * _PIECE)
+
+
+def _block_powers(weighted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean power of all whole blocks of 400 ms, one every 100 ms; of all there is when it is shorter."""
     hop, length = RATE_HZ // 10, RATE_HZ * 4 // 10
     total = np.concatenate(([0.0], np.cumsum(np.square(weighted))))
-    starts = np.minimum(np.arange(blocks) * hop, max(0, len(weighted) - length))
+    starts = np.arange(0, max(1, len(weighted) - length + 1), hop)
     ends = np.minimum(starts + length, len(weighted))
     powers: NDArray[np.float64] = (total[ends] - total[starts]) / length
     return powers

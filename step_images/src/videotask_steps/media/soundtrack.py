@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from videotask_contract.timing import LEAD_SECONDS
 from videotask_steps.media.audio_probe import Sound
-from videotask_steps.media.loudness import RATE_HZ, Samples
+from videotask_steps.media.loudness import RATE_HZ, Samples, make_loud
 
 EFFECT_DB: Final = -20.0
 """RMS of the effect over the narration's own time, against the RMS of the narration itself over the same time."""
@@ -22,6 +22,7 @@ _FADE_SECONDS: Final = 0.005
 """At both ends of a scene; a hard cut to the ear, without a click."""
 _SEAM_SECONDS: Final = 0.04
 """Over which an effect that is shorter than its scene runs into its own beginning."""
+_STEADY: Final = 1e-4
 _QUIETEST: Final = 1e-6
 """RMS below which there is nothing to scale."""
 
@@ -36,30 +37,33 @@ class SceneSound:
     """Picture frames the scene lasts."""
 
 
-def mix_soundtrack(scenes: Sequence[SceneSound], *, frames_per_second: int) -> Samples:
-    """Return the whole film's sound at 48 kHz, stereo, not yet brought to its loudness.
+def make_soundtrack(scenes: Sequence[SceneSound], *, frames_per_second: int) -> Samples:
+    """Return the whole film's sound at 48 kHz, stereo, at its loudness, every effect EFFECT_DB under its narration.
 
-    The narration starts LEAD_SECONDS after its scene and keeps its own level; the effect lies under the whole scene.
+    Mixed twice: where the limiter had to hold narrations down, the effects under them follow.
+    """
+    loud = make_loud(mix_soundtrack(scenes, frames_per_second=frames_per_second))
+    if float(np.ptp(loud.gain)) < _STEADY:
+        return loud.samples
+    return make_loud(mix_soundtrack(scenes, frames_per_second=frames_per_second, gain=loud.gain)).samples
+
+
+def mix_soundtrack(
+    scenes: Sequence[SceneSound], *, frames_per_second: int, gain: NDArray[np.float32] | None = None
+) -> Samples:
+    """Return the film's sound before any gain: each narration at its own level, LEAD_SECONDS after its scene begins.
+
+    `gain` is what each sample will be multiplied by later, where that is known; the balance is struck behind it.
     """
     bounds = [0]
     for scene in scenes:
         bounds.append(bounds[-1] + scene.frames)
     samples = [round(bound * RATE_HZ / frames_per_second) for bound in bounds]
+    gain = np.ones(samples[-1], dtype=np.float32) if gain is None else gain
     track = np.zeros((samples[-1], 2), dtype=np.float32)
     for scene, start, end in zip(scenes, samples[:-1], samples[1:], strict=True):
-        track[start:end] = mix_scene(scene, length=end - start)
+        track[start:end] = _mix_scene(scene, gain[start:end, None])
     return track
-
-
-def mix_scene(scene: SceneSound, *, length: int) -> Samples:
-    """Return one scene's sound, stereo, `length` samples at 48 kHz."""
-    lead = round(LEAD_SECONDS * RATE_HZ)
-    narration = at_film_rate(scene.narration)[: length - lead]
-    effect = _fitted(at_film_rate(scene.effect), length)
-    effect = effect * np.float32(effect_gain(narration, effect, lead=lead))
-    made: Samples = _faded(effect)
-    made[lead : lead + len(narration)] += narration
-    return made
 
 
 def effect_gain(narration: Samples, effect: Samples, *, lead: int) -> float:
@@ -74,6 +78,16 @@ def effect_gain(narration: Samples, effect: Samples, *, lead: int) -> float:
     gain = rms(narration) / under * 10 ** (EFFECT_DB / 20)
     peak = max(float(np.abs(effect).max(initial=0.0)), _QUIETEST)
     return min(gain, float(np.abs(narration).max(initial=0.0)) / peak * 10 ** (MAX_EFFECT_PEAK_DB / 20))
+
+
+def _mix_scene(scene: SceneSound, gain: NDArray[np.float32]) -> Samples:
+    length, lead = len(gain), round(LEAD_SECONDS * RATE_HZ)
+    narration = at_film_rate(scene.narration)[: length - lead]
+    effect = _fitted(at_film_rate(scene.effect), length)
+    over = slice(lead, lead + len(narration))
+    made = _faded(effect * np.float32(effect_gain(narration * gain[over], effect * gain, lead=lead)))
+    made[over] += narration
+    return made
 
 
 def rms(samples: Samples) -> float:

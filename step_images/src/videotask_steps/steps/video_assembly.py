@@ -24,8 +24,8 @@ from videotask_steps.media.assembly import ASSEMBLY_VERSION, FilmFacts, check_fi
 from videotask_steps.media.audio_probe import Sound, decode_sound
 from videotask_steps.media.clip_probe import clip_seconds
 from videotask_steps.media.inputs import Input, load_inputs
-from videotask_steps.media.loudness import Samples, make_loud
-from videotask_steps.media.soundtrack import SceneSound, mix_soundtrack
+from videotask_steps.media.loudness import Samples
+from videotask_steps.media.soundtrack import SceneSound, make_soundtrack
 from videotask_steps.runner import main
 
 FILM_ITEM: Final = "film"
@@ -191,7 +191,7 @@ def _sound(context: StepContext, cuts: Sequence[_Cut]) -> Samples:
         SceneSound(narration=cut.spoken, effect=decode_sound(cut.effect.path, item=cut.number), frames=cut.frames)
         for cut in cuts
     ]
-    return make_loud(mix_soundtrack(scenes, frames_per_second=context.task.quality.frame.frames_per_second))
+    return make_soundtrack(scenes, frames_per_second=context.task.quality.frame.frames_per_second)
 
 
 async def _checked(context: StepContext, film: Path, cuts: Sequence[_Cut]) -> FilmFacts:
