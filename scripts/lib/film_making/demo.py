@@ -30,9 +30,9 @@ from film_making.samples import (
 from videotask_contract.phases import ERRORS, STOPPED, Phase, phase_of_resource
 from videotask_contract.resources import ChannelSpec, VideoTaskSpec
 from videotask_contract.steps import Provider
-from videotask_operator.cli.laptop import READY
 from videotask_operator.cli.progress import FilmProgress
 from videotask_operator.core.order import account_for
+from videotask_operator.laptop import READY
 from videotask_operator.local.files import read_json
 from videotask_operator.local.folder import LocalFolder
 
@@ -92,7 +92,7 @@ def _machinery(channel: ChannelSpec) -> Iterator[tuple[LocalFolder, Emulators, B
         emulators.start()
         _prepare(folder, channel)
         operator.start(
-            [sys.executable, "-m", "videotask_operator.cli.laptop", folder.root],
+            [sys.executable, "-m", "videotask_operator.laptop", folder.root],
             environment={
                 "VIDEOTASK_PROVIDER_BASE_URLS": json.dumps(dict.fromkeys(Provider, emulators.url)),
                 "VIDEOTASK_POLL_INTERVAL_SECONDS": _POLL_INTERVAL_SECONDS,

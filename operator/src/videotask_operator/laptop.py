@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; then end all runs and PostgreSQL, unless runs are to be left alone."""
-    parser = argparse.ArgumentParser("python -m videotask_operator.cli.laptop", description=__doc__)
+    parser = argparse.ArgumentParser("python -m videotask_operator.laptop", description=__doc__)
     parser.add_argument("folder", type=Path, help="where resources, status, volumes, runs and the database lie")
     parser.add_argument("--leave-runs", action="store_true", help="steps under way go on when this program ends")
     options = parser.parse_args()
