@@ -163,6 +163,83 @@ def cluster(k8s_manager, tmp_path_factory) -> Cluster:
     return Cluster(kubeconfig=manager.kubeconfig, discovery_cache=tmp_path_factory.mktemp("discovery"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A release of the chart; the fixture `install` makes and removes it."""
+
+    cluster: Cluster
+    release: str
+    namespace: str
+    """Of the operator and, unless others were named, of the films."""
+
+    def upgrade(self, *flags: str, timeout_seconds: float = 300) -> None:
+        """Install the chart, or bring the release to these values, and wait until it is ready."""
+        words = ["upgrade", "--install", self.release, str(CHART), f"--namespace={self.namespace}", *flags]
+        ready = [f"--timeout={int(timeout_seconds)}s", "--wait"]
+        self.cluster.helm(*words, *ready, timeout_seconds=timeout_seconds + 30)
+
+    def uninstall(self) -> None:
+        """Remove the release; what it keeps stays."""
+        self.cluster.helm("uninstall", self.release, f"--namespace={self.namespace}", "--ignore-not-found", "--wait")
+
+    def operator_log(self) -> str:
+        """Return what the operator has logged."""
+        words = ["logs", f"deployment/{self.release}-operator", "--container=operator", "--tail=-1"]
+        return self.cluster.kubectl(*words, namespace=self.namespace).stdout
+
+    def password(self) -> str:
+        """Return the embedded database's password, encoded."""
+        return self.cluster.get("secret", f"{self.release}-postgresql", namespace=self.namespace)["data"]["password"]
+
+
+@pytest.fixture(scope="session")
+def image_flags() -> tuple[str, ...]:
+    """Helm's flags for the images that scripts/images has built and loaded."""
+    values = REPOSITORY / ".build" / "values-images.yaml"
+    assert values.exists(), "no images: run `scripts/images`"
+    return ("-f", str(values))
+
+
+@pytest.fixture(scope="session")
+def people_roles(cluster) -> Iterator[None]:
+    """The ClusterRoles videotask-view, -edit and -approver are there; those that were missing end with the session."""
+    roles = cluster.render(release="videotask", namespace="default", templates=("people-roles.yaml",))
+    there = {role["metadata"]["name"] for role in cluster.list("clusterrole", selector="app.kubernetes.io/part-of")}
+    missing = [role for role in roles if role["metadata"]["name"] not in there]
+    if missing:
+        cluster.apply(*missing)
+    yield
+    if missing:
+        names = [role["metadata"]["name"] for role in missing]
+        cluster.kubectl("delete", "clusterrole", *names, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def install(cluster, crds, people_roles, image_flags) -> Iterator[Callable[..., Installation]]:
+    """`install(*flags, release="videotask")`: the chart in a fresh namespace, ready; removed after the module.
+
+    CRDs and people's roles come from the fixtures of those names, since a cluster has them once.
+    """
+    made: list[str] = []
+    installations: list[Installation] = []
+    own = ("--set=crds.install=false", "--set=rbac.peopleRoles=false")
+    if cluster.kubeconfig == own_kubeconfig():
+        # Does nothing but bring the pool of volumes back to its size.
+        run([str(REPOSITORY / "scripts" / "cluster"), "up"], timeout_seconds=600)
+
+    def make(*flags: str, release: str = "videotask") -> Installation:
+        namespace = _new_namespace(cluster, made, prefix="operator")
+        installation = Installation(cluster=cluster, release=release, namespace=namespace)
+        installations.append(installation)
+        installation.upgrade(*image_flags, *own, *flags)
+        return installation
+
+    yield make
+    for installation in installations:
+        installation.uninstall()
+    _end_namespaces(cluster, made)
+
+
 @pytest.fixture(scope="session")
 def crds(cluster) -> None:
     """VideoTask and Channel are served, in the form of this work tree. They stay: deleting them would delete films."""
@@ -180,7 +257,7 @@ def eventual() -> Callable[..., Any]:
 
 def _new_namespace(cluster: Cluster, made: list[str], prefix: str = "film") -> str:
     name = f"{prefix}-{uuid.uuid4().hex[:8]}"
-    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": restricted}})
     made.append(name)
     return name
