@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,10 +20,12 @@ from videotask_operator.local.postgres import find_postgres, start_postgres, sto
 
 
 @pytest.fixture
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("with 'odd' name ü")
-    yield made
-    stop_postgres(made)
+def folder():
+    # Not pytest's own folder: each session of pytest closes it to other users, and as root the server is another.
+    with tempfile.TemporaryDirectory(prefix="videotask-test-'odd' ü-") as name:
+        made = Path(name)
+        yield made
+        stop_postgres(made)
 
 
 def test_what_was_written_is_there_after_a_stop_and_a_start(folder):

@@ -291,6 +291,5 @@ class TestSessions:
     )
     async def test_sessions_never_wait_for_ever_and_are_named(self, postgres_store, setting, value):
         async with postgres_store.transaction() as transaction:
-            connection = await transaction._session.connection()
-            result = await connection.exec_driver_sql(f"SHOW {setting}")
+            result = await transaction._session.exec_driver_sql(f"SHOW {setting}")
             assert result.scalar_one() == value

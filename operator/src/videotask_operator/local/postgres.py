@@ -31,6 +31,7 @@ _PORT: Final = 5432
 """Names the socket file alone; nothing listens on a port."""
 _MAX_SOCKET_PATH_BYTES: Final = 100
 """A Unix socket's path holds 107 bytes on Linux and 103 on macOS."""
+_KEPT_CHARACTERS: Final = 500
 _POLL_SECONDS: Final = 0.02
 _REAPING_SECONDS: Final = 10.0
 """The first process of a container reaps now and then."""
@@ -190,9 +191,9 @@ def _ensure_database(server: EmbeddedPostgres, database: str) -> None:
 
 def _run(command: list[str | Path], *, timeout_seconds: float, log_file: Path | None) -> None:
     uid, gid = _server_owner()
-    try:
-        # Output goes to files: the server would inherit a pipe and hold it open.
-        with tempfile.TemporaryFile() as output:
+    # Output goes to a file: the server would inherit a pipe and hold it open.
+    with tempfile.TemporaryFile() as output:
+        try:
             subprocess.run(
                 command,
                 check=True,
@@ -206,14 +207,17 @@ def _run(command: list[str | Path], *, timeout_seconds: float, log_file: Path | 
                 extra_groups=[] if uid is not None else None,
                 env={**os.environ, "LC_ALL": "C"},
             )
-    except (subprocess.SubprocessError, OSError) as error:
-        raise PermanentError(f"{Path(command[0]).name} failed: {error}; {_last_words(log_file)}") from error
+        except (subprocess.SubprocessError, OSError) as error:
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()[-_KEPT_CHARACTERS:]
+            program = Path(command[0]).name
+            raise PermanentError(f"{program} failed ({type(error).__name__}): {said}{_last_words(log_file)}") from error
 
 
 def _last_words(log_file: Path | None) -> str:
     if log_file is None or not log_file.exists():
-        return "no log was written"
-    return f"the end of {log_file}: {log_file.read_text(errors='replace')[-500:]}"
+        return ""
+    return f"; the end of {log_file}: {log_file.read_text(errors='replace')[-_KEPT_CHARACTERS:]}"
 
 
 def _server_owner() -> tuple[int | None, int | None]:

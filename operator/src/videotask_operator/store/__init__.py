@@ -1,1 +1,1 @@
-"""The record in PostgreSQL; store functions take a session and never commit, the adaptor alone begins and ends."""
+"""The record in PostgreSQL; store functions take a session and never commit, the adaptor begins and ends."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from videotask_contract.report import Item, Spend
 from videotask_contract.steps import Step
@@ -37,7 +37,7 @@ _LONG_SECONDS: Final = 2.0
 class PostgresTransaction:
     """The queries of one session, as the port names them."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncConnection) -> None:
         self._session = session
 
     async def load_task(self, uid: str) -> TaskRecord | None:
@@ -180,7 +180,7 @@ class PostgresStore:
                 _warn_of_long(time.monotonic() - started)
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[AsyncSession]:
+    async def _session(self) -> AsyncIterator[AsyncConnection]:
         """Yield a session whose transaction has passed the fence; commit at the end."""
         session = await self._fenced_session()
         try:
@@ -189,29 +189,24 @@ class PostgresStore:
         finally:
             await session.close()
 
-    async def _fenced_session(self) -> AsyncSession:
+    async def _fenced_session(self) -> AsyncConnection:
         """Return a session that has passed the fence; connections that a restart of PostgreSQL cut are replaced."""
-        session = AsyncSession(self._engine, expire_on_commit=False)
         try:
-            await self._fence.check(session)
+            return await self._begin()
         except DBAPIError as error:
-            await session.close()
             if not error.connection_invalidated:
                 raise
-            # Nothing was written yet, and the pool has dropped all connections of before: once more is safe.
-            session = AsyncSession(self._engine, expire_on_commit=False)
-            await self._check_or_close(session)
+        # Nothing was written yet, and the pool has dropped all connections of before: once more is safe.
+        return await self._begin()
+
+    async def _begin(self) -> AsyncConnection:
+        session = await self._engine.connect()
+        try:
+            await self._fence.check(session)
         except BaseException:
             await session.close()
             raise
         return session
-
-    async def _check_or_close(self, session: AsyncSession) -> None:
-        try:
-            await self._fence.check(session)
-        except BaseException:
-            await session.close()
-            raise
 
 
 def _warn_of_long(seconds: float) -> None:

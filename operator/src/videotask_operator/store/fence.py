@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 import structlog
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_operator.core.ports import NotLeaderError
 from videotask_operator.store.connections import LEADER_LOCK, libpq_arguments
@@ -75,7 +75,7 @@ class Fence:
                 _log.exception("leader_lock_watch_failed")
                 await self._lose(_first_line(error))
 
-    async def check(self, session: AsyncSession) -> None:
+    async def check(self, session: AsyncConnection) -> None:
         """Raise NotLeaderError unless this process still decides; then it does until the transaction ends."""
         if self._epoch is None:
             raise NotLeaderError("this process does not hold the leader lock")

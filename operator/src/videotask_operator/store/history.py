@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, DateTime, Text, bindparam, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ARRAY, DateTime, Integer, Text, bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_operator.core.model import Transition
 from videotask_operator.store.models import task_history
@@ -34,7 +34,15 @@ _APPEND: Final = text("""
 )
 
 
-async def save_history(session: AsyncSession, task_uid: str, transitions: Sequence[Transition]) -> None:
+_LATEST: Final = (
+    select(task_history)
+    .where(task_history.c.task_uid == bindparam("task_uid"))
+    .order_by(task_history.c.seq.desc())
+    .limit(bindparam("last", type_=Integer))
+)
+
+
+async def save_history(session: AsyncConnection, task_uid: str, transitions: Sequence[Transition]) -> None:
     """Append (key: task, moment, before, after), each with its line in the outbox (key: task, seq)."""
     if not transitions:
         return
@@ -48,10 +56,7 @@ async def save_history(session: AsyncSession, task_uid: str, transitions: Sequen
     await session.execute(_APPEND, parameters)
 
 
-async def load_history(session: AsyncSession, task_uid: str, *, last: int) -> tuple[Transition, ...]:
+async def load_history(session: AsyncConnection, task_uid: str, *, last: int) -> tuple[Transition, ...]:
     """Return the latest transitions, oldest first."""
-    query = (
-        select(task_history).where(task_history.c.task_uid == task_uid).order_by(task_history.c.seq.desc()).limit(last)
-    )
-    rows = (await session.execute(query)).mappings().all()
+    rows = (await session.execute(_LATEST, {"task_uid": task_uid, "last": last})).mappings().all()
     return tuple(transition_of_row(row) for row in reversed(rows))

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, Date, DateTime, Numeric, Text, bindparam, func, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_contract.report import LUMP_PREFIX, Certainty, Spend
 from videotask_contract.steps import Step
@@ -84,8 +84,15 @@ _MONEY: Final = text("""
 """)
 
 
+_BY_STEP: Final = (
+    select(spend_table.c.step, func.sum(spend_table.c.amount_usd))
+    .where(spend_table.c.task_uid == bindparam("task_uid"))
+    .group_by(spend_table.c.step)
+)
+
+
 async def save_spend(
-    session: AsyncSession, record: TaskRecord, step: Step, told: Sequence[Spend], *, time_zone: str
+    session: AsyncConnection, record: TaskRecord, step: Step, told: Sequence[Spend], *, time_zone: str
 ) -> None:
     """Insert or settle paid calls (key: task, call_id), with their channel-days and the task's cost.
 
@@ -140,7 +147,7 @@ def settles(known: Certainty, told: Certainty) -> bool:
     return known is Certainty.POSSIBLY and told is Certainty.SETTLED
 
 
-async def load_money(session: AsyncSession, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
+async def load_money(session: AsyncConnection, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
     """Return what counts against the caps of the task and of its channel's day that holds `now`.
 
     Reserved is, over all runs whose ledger was not yet read, the reservation less what is recorded as spent under the
@@ -160,14 +167,9 @@ async def load_money(session: AsyncSession, record: TaskRecord, *, now: datetime
     return Money(**row._mapping)  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
 
 
-async def load_step_costs(session: AsyncSession, task_uid: str) -> dict[Step, str]:
+async def load_step_costs(session: AsyncConnection, task_uid: str) -> dict[Step, str]:
     """Return dollars spent by step, every step, as decimal strings with four places."""
-    query = (
-        select(spend_table.c.step, func.sum(spend_table.c.amount_usd))
-        .where(spend_table.c.task_uid == task_uid)
-        .group_by(spend_table.c.step)
-    )
-    sums = {row[0]: row[1] for row in await session.execute(query)}
+    sums = {row[0]: row[1] for row in await session.execute(_BY_STEP, {"task_uid": task_uid})}
     return {step: four_places(sums.get(step.value, Decimal(0))) for step in Step}
 
 
@@ -176,7 +178,7 @@ def four_places(usd: Decimal) -> str:
     return str(usd.quantize(FOUR_PLACES, rounding=ROUND_HALF_UP))
 
 
-async def load_spend(session: AsyncSession, task_uid: str) -> tuple[Spend, ...]:
+async def load_spend(session: AsyncConnection, task_uid: str) -> tuple[Spend, ...]:
     """Return every paid call of a task, oldest first."""
     query = (
         select(spend_table).where(spend_table.c.task_uid == task_uid).order_by(spend_table.c.at, spend_table.c.call_id)

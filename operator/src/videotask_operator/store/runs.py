@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import case, func, select
+from sqlalchemy import bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_contract.report import Item
 from videotask_contract.steps import Step
 from videotask_operator.core.model import RunRecord
 from videotask_operator.store.models import items, step_runs
 from videotask_operator.store.rows import item_of_row, row_of_item, row_of_run, run_of_row
+
+# Statements are made once: building one costs as much as running it.
+_OF_TASK: Final = select(step_runs).where(step_runs.c.task_uid == bindparam("uid")).order_by(step_runs.c.number)
+_BY_ID: Final = select(step_runs).where(step_runs.c.run_id == bindparam("run_id"))
+_SLOTS: Final = select(func.coalesce(func.sum(step_runs.c.concurrency), 0)).where(
+    step_runs.c.account == bindparam("account"), step_runs.c.closed_at.is_(None)
+)
 
 _INSERT_RUN = insert(step_runs)
 _UPSERT_RUN: Final = _INSERT_RUN.on_conflict_do_update(
@@ -34,33 +41,29 @@ _UPSERT_ITEM: Final = _INSERT_ITEM.on_conflict_do_update(
 )
 
 
-async def load_runs(session: AsyncSession, task_uid: str) -> tuple[RunRecord, ...]:
+async def load_runs(session: AsyncConnection, task_uid: str) -> tuple[RunRecord, ...]:
     """Return all runs of a task, oldest first."""
-    query = select(step_runs).where(step_runs.c.task_uid == task_uid).order_by(step_runs.c.number)
-    return tuple(run_of_row(row) for row in (await session.execute(query)).mappings())
+    return tuple(run_of_row(row) for row in (await session.execute(_OF_TASK, {"uid": task_uid})).mappings())
 
 
-async def load_run(session: AsyncSession, run_id: str) -> RunRecord | None:
+async def load_run(session: AsyncConnection, run_id: str) -> RunRecord | None:
     """Return one run."""
-    row = (await session.execute(select(step_runs).where(step_runs.c.run_id == run_id))).mappings().one_or_none()
+    row = (await session.execute(_BY_ID, {"run_id": run_id})).mappings().one_or_none()
     return None if row is None else run_of_row(row)
 
 
-async def save_run(session: AsyncSession, run: RunRecord) -> None:
+async def save_run(session: AsyncConnection, run: RunRecord) -> None:
     """Insert or update (key: run_id); a second open run of a task, or a number used twice, is refused."""
     await session.execute(_UPSERT_RUN, row_of_run(run))
 
 
-async def load_slots_in_use(session: AsyncSession, account: str) -> int:
+async def load_slots_in_use(session: AsyncConnection, account: str) -> int:
     """Return the sum of the concurrency of all open runs on this account."""
-    query = select(func.coalesce(func.sum(step_runs.c.concurrency), 0)).where(
-        step_runs.c.account == account, step_runs.c.closed_at.is_(None)
-    )
-    return int((await session.execute(query)).scalar_one())
+    return int((await session.execute(_SLOTS, {"account": account})).scalar_one())
 
 
 async def save_items(
-    session: AsyncSession, *, task_uid: str, step: Step, run_id: str, reported: Sequence[Item]
+    session: AsyncConnection, *, task_uid: str, step: Step, run_id: str, reported: Sequence[Item]
 ) -> None:
     """Insert or update (key: task, step, item, take); `run_id` stays that of the run that made the item."""
     rows = [row_of_item(task_uid, step, run_id, item) for item in reported]
@@ -68,7 +71,7 @@ async def save_items(
         await session.execute(_UPSERT_ITEM, rows)
 
 
-async def load_items(session: AsyncSession, task_uid: str, step: Step) -> tuple[Item, ...]:
+async def load_items(session: AsyncConnection, task_uid: str, step: Step) -> tuple[Item, ...]:
     """Return the items of a step, by name and take."""
     query = select(items).where(items.c.task_uid == task_uid, items.c.step == step).order_by(items.c.item, items.c.take)
     return tuple(item_of_row(row) for row in (await session.execute(query)).mappings())
