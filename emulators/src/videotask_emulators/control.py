@@ -118,7 +118,7 @@ class ControlClient:
             answer: dict[str, Any] = json.loads(self._send(method, path, document))
         except HTTPError as error:
             raise ControlError(
-                f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}"
+                f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:2000]}"
             ) from error
         return answer
 

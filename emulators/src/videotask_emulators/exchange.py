@@ -119,7 +119,7 @@ class Exchange:
         response = web.json_response(document, headers=headers)
         if self.has(FaultKind.HTML_AT_200):
             return html_page()
-        if self.has(FaultKind.TRUNCATED_JSON) and self.param("where", "body") == "body":
+        if self.has(FaultKind.TRUNCATED_JSON) and self.call.operation != "text":
             whole = response.body
             response.body = whole[: len(whole) * 3 // 5] if isinstance(whole, bytes) else b"{"
         return response

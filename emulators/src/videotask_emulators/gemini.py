@@ -164,7 +164,7 @@ async def _text(exchange: Exchange, asked: Asked) -> web.Response:
     text = told if isinstance(told, str) and schema is None else json.dumps(told, ensure_ascii=False)
     limit = asked.config.get("maxOutputTokens")
     finish = "STOP"
-    if exchange.has(FaultKind.TRUNCATED_JSON) and exchange.param("where", "text") == "text":
+    if exchange.has(FaultKind.TRUNCATED_JSON):
         text, finish = text[: len(text) * 3 // 5], "MAX_TOKENS"
     if limit is not None and math.ceil(len(text) / _CHARACTERS_PER_TOKEN) > limit:
         text, finish = text[: limit * _CHARACTERS_PER_TOKEN], "MAX_TOKENS"

@@ -129,7 +129,7 @@ def _write(
         for count, camera, mirrored in shots:
             shot = _Shot(still.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else still, camera, rng)
             for index in range(count):
-                frame = shot.first if index == 0 or frozen else shot.frame_at(index / max(1, count - 1))
+                frame = shot.first if number == 0 or frozen else shot.frame_at(index / max(1, count - 1))
                 frame.pts = number
                 number += 1
                 container.mux(stream.encode(frame))
