@@ -5,6 +5,7 @@ So each step's image holds its own provider's client and no other, without a lis
 
 import ast
 import compileall
+import functools
 import py_compile
 import shutil
 import sys
@@ -55,9 +56,14 @@ def _file_of(name: str, roots: list[Path]) -> Path:
     raise ModuleNotFoundError(f"{name} is in none of {', '.join(str(root) for root in roots)}")
 
 
+@functools.cache
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
 def _imports(name: str, path: Path, roots: list[Path]) -> Iterator[str]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

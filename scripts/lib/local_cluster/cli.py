@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClusterError as failure:
         say(f"{paint('scripts/cluster:', 'red')} {failure}")
         return failure.exit_code
+    except OSError as failure:  # a folder that cannot be made or written
+        say(f"{paint('scripts/cluster:', 'red')} {failure} (VIDEOTASK_CACHE names another folder to work in)")
+        return 1
     except KeyboardInterrupt:
         say("scripts/cluster: interrupted; say it again to go on where it stopped")
         return 130

@@ -173,8 +173,11 @@ class BuildahBuilder:
     def facts(self, references: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the image IDs and the sizes of all their layers."""
         return {
-            name: {"digest": f"sha256:{one['id']}", "size_bytes": _bytes_of(str(one["size"]))}
-            for one in json.loads(self._buildah("images", "--json"))
+            name: {
+                "digest": f"sha256:{str(one['id']).removeprefix('sha256:')}",
+                "size_bytes": _bytes_of(str(one["size"])),
+            }
+            for one in json.loads(self._buildah("images", "--json", "--no-trunc"))
             for name in one.get("names") or []
             if name in references
         }

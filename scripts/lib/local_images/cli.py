@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClusterError as failure:
         say(f"{paint('scripts/images:', 'red')} {failure}")
         return failure.exit_code
+    except OSError as failure:  # a folder that cannot be made or written
+        say(f"{paint('scripts/images:', 'red')} {failure} (VIDEOTASK_CACHE names another folder to work in)")
+        return 1
     except KeyboardInterrupt:
         say("scripts/images: interrupted; say it again to go on where it stopped")
         return 130
@@ -166,15 +169,16 @@ def _list(builder: Builder, images: list[Image], base: str, context: Path) -> No
     engine = current_engine()
     loaded = engine.image_tags() if engine and engine.status().state == "up" else set()
     print(f"{'IMAGE':<56}{'BUILT':<7}{'LOADED':<8}SIZE")
+    references = []
     for image in images:
         try:
-            reference = _reference(image, base, context)
+            references.append(_reference(image, base, context))
         except ClusterError as failure:
             say(str(failure))
-            continue
-        facts = builder.facts([reference]).get(reference)
-        size = f"{facts['size_bytes'] / 1e6:.0f} MB" if facts else "-"
-        states = ["yes" if state else "no" for state in (facts, reference in loaded)]
+    built = builder.facts(references)
+    for reference in references:
+        size = f"{built[reference]['size_bytes'] / 1e6:.0f} MB" if reference in built else "-"
+        states = ["yes" if state else "no" for state in (reference in built, reference in loaded)]
         print(f"{reference:<56}{states[0]:<7}{states[1]:<8}{size}")
 
 
