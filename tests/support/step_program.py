@@ -91,8 +91,9 @@ class StepProgram:
         self._env = dict(env or {})
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self, *, command: Sequence[str] = ()) -> Self:
-        """Start the program, or another command in its place."""
+    async def start(self, *, command: Sequence[str] = (), program_of: Step | None = None) -> Self:
+        """Start the program, or another command or another step's program in its place."""
+        module = f"videotask_steps.steps.{(program_of or self.task.step).value}"
         self._mount.mkdir(parents=True, exist_ok=True)
         (self._mount / "task.json").write_text(self.task.model_dump_json(by_alias=True, exclude_none=True))
         (self._mount / "token").write_text(self._pod)
@@ -108,7 +109,7 @@ class StepProgram:
             **self._env,
         }
         self._process = await asyncio.create_subprocess_exec(
-            *(command or (sys.executable, "-m", f"videotask_steps.steps.{self.task.step.value}")),
+            *(command or (sys.executable, "-m", module)),
             env=environment,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -117,6 +118,14 @@ class StepProgram:
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def until_it_handles_sigterm(self, *, seconds: float = 30.0) -> None:
+        """Wait until the process has a handler for SIGTERM (Linux: its bit in SigCgt)."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status")
+        async with asyncio.timeout(seconds):
+            while not _caught_signals(status) & (1 << (signal.SIGTERM - 1)):
+                await asyncio.sleep(0.002)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -143,6 +152,13 @@ class StepProgram:
 
     async def run(self) -> Ended:
         return await (await self.start()).end()
+
+
+def _caught_signals(status: Path) -> int:
+    for line in status.read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return int(line.split()[1], 16)
+    return 0
 
 
 def _log_lines(stderr: str) -> list[dict[str, Any]]:

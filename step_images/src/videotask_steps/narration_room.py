@@ -8,7 +8,6 @@ from videotask_contract.errors import BadInputError
 from videotask_contract.storyboard import Storyboard
 from videotask_contract.task_file import TaskFile
 from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
-from videotask_steps.failures import combine_failures
 from videotask_steps.scenes import numbered_scenes, scene_label
 
 
@@ -27,16 +26,16 @@ def check_estimates(task: TaskFile, storyboard: Storyboard) -> None:
 
 def check_seconds(task: TaskFile, storyboard: Storyboard, seconds_by_scene: Mapping[str, float]) -> None:
     """Raise BAD_INPUT naming every scene whose narration, of so many seconds, is longer than its clip can be held."""
-    problems = []
+    problems: dict[str, str] = {}
     for number, scene in numbered_scenes(storyboard):
         try:
             check_narration_fits(
-                scene=number,
+                scene=scene_label(number, scene).removeprefix("scene "),
                 text=scene.narration,
                 narration_seconds=seconds_by_scene[number],
                 clip_seconds=task.quality.clip_seconds,
             )
         except BadInputError as error:
-            problems.append((scene_label(number, scene), error))
+            problems[number] = error.message
     if problems:
-        raise combine_failures(problems)
+        raise BadInputError("; ".join(problems.values()), item=next(iter(problems)))

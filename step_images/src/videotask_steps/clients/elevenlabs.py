@@ -61,8 +61,14 @@ class Sound:
 class ElevenLabsClient(Transport):
     """Text to speech and sound generation, each one POST that answers with the sound itself."""
 
-    def __init__(self, settings: ProviderSettings, key: SecretStr) -> None:
-        super().__init__(settings, key, header="xi-api-key")
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        key: SecretStr,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(settings, key, header="xi-api-key", transport=transport)
 
     async def speak(self, *, text: str, voice: Voice) -> Sound:
         """Return the text spoken by the voice, as MP3 of 44.1 kHz and 128 kb/s."""

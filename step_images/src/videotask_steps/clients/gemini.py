@@ -98,8 +98,14 @@ OnUsage = Callable[[Usage], None]
 class GeminiClient(Transport):
     """`POST /v1beta/models/{model}:generateContent`, for images and for text under a JSON schema."""
 
-    def __init__(self, settings: ProviderSettings, key: SecretStr) -> None:
-        super().__init__(settings, key, header="x-goog-api-key")
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        key: SecretStr,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(settings, key, header="x-goog-api-key", transport=transport)
 
     async def make_image(
         self,

@@ -100,8 +100,14 @@ class Job:
 class KlingClient(Transport):
     """Create, look up, poll and download; the download goes to another host and never carries the key."""
 
-    def __init__(self, settings: ProviderSettings, key: SecretStr) -> None:
-        super().__init__(settings, key, header="Authorization", prefix="Bearer ")
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        key: SecretStr,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(settings, key, header="Authorization", prefix="Bearer ", transport=transport)
         self._downloads = httpx.AsyncClient(timeout=settings.request_timeout_seconds, follow_redirects=True)
 
     async def __aexit__(

@@ -33,7 +33,15 @@ class ErrorRule:
 class Transport:
     """A provider's address, its key and how long one request may take."""
 
-    def __init__(self, settings: ProviderSettings, key: SecretStr, *, header: str, prefix: str = "") -> None:
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        key: SecretStr,
+        *,
+        header: str,
+        prefix: str = "",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.provider = settings.provider
         self._key = key
         self._http = httpx.AsyncClient(
@@ -41,6 +49,7 @@ class Transport:
             timeout=settings.request_timeout_seconds,
             headers={header: prefix + key.get_secret_value(), "User-Agent": f"videotask-operator/{VERSION}"},
             limits=httpx.Limits(max_connections=None),
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
