@@ -472,6 +472,17 @@ class TestReservations:
         await given(store, runs=[replace(closed, ledger_read=True)])
         assert await money_of(store) == Money()
 
+    async def test_a_killed_run_that_nobody_reads_holds_up_its_channel_for_its_days_alone(self, store):
+        killed = a_run(reserved_usd=Decimal("1.00"), opened_at=NOON - timedelta(days=2), closed_at=NOON)
+        await given(store, runs=[killed])
+        for hours, of_channel in ((-48, 1), (0, 1), (11, 1), (12, 0)):
+            money = await money_of(store, now=NOON + timedelta(hours=hours))
+            assert (money.task_reserved_usd, money.channel_day_reserved_usd) == (1, of_channel), hours
+
+    async def test_a_run_still_open_reserves_on_every_day(self, store):
+        await given(store, runs=[a_run(reserved_usd=Decimal("1.00"))])
+        assert (await money_of(store, now=NOON + timedelta(days=3))).channel_day_reserved_usd == 1
+
     async def test_what_was_spent_beyond_a_reservation_frees_nothing_of_another_run(self, store):
         over = a_run(reserved_usd=Decimal("0.10"), closed_at=NOON)
         await given(store, runs=[over, a_run(number=2, reserved_usd=Decimal("1.00"))])

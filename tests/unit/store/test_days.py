@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videotask_operator.store.days import day_of
+from videotask_operator.store.days import day_of, start_of_day
 
-ZONES = ("UTC", "Europe/Zurich", "America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+ZONES = (
+    "UTC",
+    "Europe/Zurich",
+    "America/New_York",
+    "Asia/Kathmandu",
+    "Pacific/Kiritimati",
+    "Pacific/Pago_Pago",
+    "Asia/Beirut",
+    "America/Havana",
+)
 
 
 @pytest.mark.parametrize(
@@ -37,10 +46,18 @@ def test_a_day_holds_exactly_the_moments_between_its_midnights(moment, time_zone
     aware = moment.replace(tzinfo=UTC)
     day = day_of(aware, time_zone)
     zone = ZoneInfo(time_zone)
-    start = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    start = start_of_day(aware, time_zone)
     following = day + timedelta(days=1)
     end = datetime(following.year, following.month, following.day, tzinfo=zone).astimezone(UTC)
     assert start <= aware < end
+    assert day_of(start, time_zone) == day
+    assert day_of(start - timedelta(microseconds=1), time_zone) < day
+
+
+def test_where_clocks_skip_midnight_the_day_begins_at_one():
+    # Beirut, 29 March 2026: midnight itself does not exist.
+    noon = datetime(2026, 3, 29, 9, 0, tzinfo=UTC)
+    assert start_of_day(noon, "Asia/Beirut") == datetime(2026, 3, 28, 22, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("time_zone", ["", "Nowhere/Town", "../../etc/passwd", "/etc/localtime", "Europe"])

@@ -20,6 +20,13 @@ def day_of(moment: datetime, time_zone: str) -> date:
     return aware.astimezone(_zone(time_zone)).date()
 
 
+def start_of_day(moment: datetime, time_zone: str) -> datetime:
+    """Return the first moment, in UTC, of the day that holds this one in this zone."""
+    day = day_of(moment, time_zone)
+    # Where clocks skip midnight the day begins when they do: the first reading of the missing hour is that moment.
+    return datetime(day.year, day.month, day.day, tzinfo=_zone(time_zone)).astimezone(UTC)
+
+
 @lru_cache(maxsize=256)
 def _zone(time_zone: str) -> tzinfo:
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -16,7 +16,7 @@ from videotask_contract.report import Item, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.model import ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError
-from videotask_operator.store.days import day_of
+from videotask_operator.store.days import day_of, start_of_day
 from videotask_operator.store.money import four_places, is_lump, lumps_replaced_by, once_each, settles
 from videotask_operator.store.tasks import LISTED, PLACE_HOLDING
 from videotask_operator.store.words import storable, storable_or_none
@@ -143,13 +143,16 @@ class MemoryTransaction:
 
     async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
         """See the port."""
-        reserved = {run.run_id: self._reserved(run) for run in self._unread_runs(record.namespace, record.channel)}
+        unread = self._unread_runs(record.namespace, record.channel)
+        day_start = start_of_day(now, time_zone)
         day = (record.namespace, record.channel, day_of(now, time_zone))
         return Money(
             task_spent_usd=self._spent(record.uid),
-            task_reserved_usd=sum((reserved.get(run.run_id, Decimal(0)) for run in self._runs(record.uid)), Decimal(0)),
+            task_reserved_usd=self._reserved(run for run in unread if run.task_uid == record.uid),
             channel_day_spent_usd=self._state.days.get(day, Decimal(0)),
-            channel_day_reserved_usd=sum(reserved.values(), Decimal(0)),
+            channel_day_reserved_usd=self._reserved(
+                run for run in unread if run.closed_at is None or run.closed_at >= day_start
+            ),
         )
 
     async def load_step_costs(self, task_uid: str) -> dict[Step, str]:
@@ -215,7 +218,10 @@ class MemoryTransaction:
             and (tasks[run.task_uid].namespace, tasks[run.task_uid].channel) == (namespace, channel)
         ]
 
-    def _reserved(self, run: RunRecord) -> Decimal:
+    def _reserved(self, runs: Iterable[RunRecord]) -> Decimal:
+        return sum((self._reserved_by(run) for run in runs), Decimal(0))
+
+    def _reserved_by(self, run: RunRecord) -> Decimal:
         calls = [paid.call for paid in self._paid(run.task_uid) if paid.call.run_id == run.run_id]
         return max(run.reserved_usd - sum((call.amount_usd for call in calls), Decimal(0)), Decimal(0))
 

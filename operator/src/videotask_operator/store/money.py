@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from videotask_contract.report import LUMP_PREFIX, Certainty, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.model import Money, TaskRecord
-from videotask_operator.store.days import day_of
+from videotask_operator.store.days import day_of, start_of_day
 from videotask_operator.store.models import spend as spend_table
 from videotask_operator.store.rows import spend_of_row
 from videotask_operator.store.words import storable
@@ -65,10 +65,10 @@ _RECORD: Final = text("""
 )
 
 # A reservation counts until its run's ledger was read, less what is already recorded as spent under it: the same
-# dollar must not count as spent and as reserved.
+# dollar must not count as spent and as reserved. A run that was closed before the day began cannot spend on it.
 _MONEY: Final = text("""
     WITH unread AS (
-        SELECT run.task_uid,
+        SELECT run.task_uid, run.closed_at IS NULL OR run.closed_at >= :day_start AS of_day,
                greatest(run.reserved_usd - coalesce(
                    (SELECT sum(amount_usd) FROM spend
                     WHERE spend.run_id = run.run_id AND spend.task_uid = run.task_uid), 0), 0) AS usd
@@ -80,8 +80,8 @@ _MONEY: Final = text("""
         (SELECT coalesce(sum(usd), 0) FROM unread WHERE task_uid = :task_uid) AS task_reserved_usd,
         coalesce((SELECT spent_usd FROM budget_days
                   WHERE namespace = :namespace AND channel = :channel AND day = :day), 0) AS channel_day_spent_usd,
-        (SELECT coalesce(sum(usd), 0) FROM unread) AS channel_day_reserved_usd
-""")
+        (SELECT coalesce(sum(usd), 0) FROM unread WHERE of_day) AS channel_day_reserved_usd
+""").bindparams(bindparam("day_start", type_=DateTime(timezone=True)))
 
 
 _BY_STEP: Final = (
@@ -151,7 +151,8 @@ async def load_money(session: AsyncConnection, record: TaskRecord, *, now: datet
     """Return what counts against the caps of the task and of its channel's day that holds `now`.
 
     Reserved is, over all runs whose ledger was not yet read, the reservation less what is recorded as spent under the
-    run, never below nothing. A reservation of yesterday's run counts for today: its calls may still be made today.
+    run, never below nothing. For the channel's day that is the runs still open on it, whenever they were opened; a
+    killed run whose ledger nobody reads any more holds up its task for ever, and its channel for that day alone.
     """
     row = (
         await session.execute(
@@ -161,6 +162,7 @@ async def load_money(session: AsyncConnection, record: TaskRecord, *, now: datet
                 "namespace": record.namespace,
                 "channel": record.channel,
                 "day": day_of(now, time_zone),
+                "day_start": start_of_day(now, time_zone),
             },
         )
     ).one()
