@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: one server for a session, a migrated database of its own for each test."""
+"""A real PostgreSQL for tests: one server for a session, a migrated database for each test."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from psycopg import sql
 from videotask_operator.local.postgres import EmbeddedPostgres, start_postgres, stop_postgres
 from videotask_operator.store.connections import libpq_arguments
 from videotask_operator.store.migrate import migrate
+from videotask_operator.store.models import metadata
 
 TEMPLATE = "template_migrated"
 
@@ -42,6 +43,13 @@ def database_of(server: EmbeddedPostgres, *, template: str = TEMPLATE) -> Iterat
         run_as_superuser(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def empty(database_url: str) -> None:
+    """Forget all that is recorded: much faster than a new database, for tests that leave the tables as they are."""
+    statements = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+    with psycopg.connect(**libpq_arguments(database_url), autocommit=True) as connection:
+        connection.execute(statements)
+
+
 def run_as_superuser(server: EmbeddedPostgres, statement: sql.Composable) -> None:
     """Run one statement outside any database of a test."""
     with psycopg.connect(**libpq_arguments(server.url("postgres")), autocommit=True) as connection:
@@ -66,6 +74,18 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
 def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     with database_of(postgres_server) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def shared_database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    with database_of(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def emptied_database_url(shared_database_url: str) -> str:
+    empty(shared_database_url)
+    return shared_database_url
 
 
 @pytest.fixture

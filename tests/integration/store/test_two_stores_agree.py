@@ -123,14 +123,14 @@ async def all_that_is_said(store):
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_after_any_history_both_stores_say_the_same(memory_store, postgres_store, seed):
+async def test_after_any_history_both_stores_say_the_same(memory_store, emptied_store, seed):
     teller = Teller(seed)
     ends = []
     for turn in range(40):
         actions = [teller.action() for _ in range(teller.random.randrange(1, 4))]
         fail = teller.random.random() < 0.1
-        ends.append([await outcome_of(store, actions, fail=fail) for store in (memory_store, postgres_store)])
+        ends.append([await outcome_of(store, actions, fail=fail) for store in (memory_store, emptied_store)])
         assert ends[-1][0] is ends[-1][1], actions
         if turn % 8 == 7:
-            assert await all_that_is_said(memory_store) == await all_that_is_said(postgres_store)
+            assert await all_that_is_said(memory_store) == await all_that_is_said(emptied_store)
     assert {end[0] for end in ends} >= {None, RecordConflictError}, "the history was too tame to show anything"
