@@ -30,7 +30,7 @@ from film_making.samples import (
 from videotask_contract.phases import ERRORS, STOPPED, Phase, phase_of_resource
 from videotask_contract.resources import ChannelSpec, VideoTaskSpec
 from videotask_contract.steps import Provider
-from videotask_operator.cli.progress import FilmProgress
+from videotask_operator.cli.progress import FilmProgress, format_seconds
 from videotask_operator.core.order import account_for
 from videotask_operator.laptop import READY
 from videotask_operator.local.files import read_json
@@ -63,21 +63,20 @@ def main() -> int:
 def _make_film(console: Console, *, full: bool) -> None:
     channel_manifest, task_manifest = load_channel(), with_fresh_name(load_task(full=full))
     channel, task = parse_channel(channel_manifest), parse_task(task_manifest)
+    name = task_manifest["metadata"]["name"]
     with _machinery(channel) as (folder, emulators, operator):
         folder.apply(channel_manifest)
         folder.apply(task_manifest)
-        name = task_manifest["metadata"]["name"]
         started = time.monotonic()
-        status = _watch(console, folder, operator, name=name, title=_title(task), full=full)
+        status = _watch(console, folder, operator, name=name, title=results.film_title(task), full=full)
         made_seconds = time.monotonic() - started
-        results.present(
-            console,
-            name=name,
-            status=status,
-            volume=folder.volume(channel.volume.claim_name),
-            made_seconds=made_seconds,
-        )
-        _settle_accounts(console, status, emulators)
+        billed_usd = emulators.billed_usd()
+    source = folder.volume(channel.volume.claim_name) / status["film"]["path"]
+    film = results.keep(source, source.parent, name=name, status=status, task=task, channel=channel)
+    console.print()
+    console.print(results.time_table(status, title=f"Made in {format_seconds(made_seconds)}"))
+    results.tell_files(console, film)
+    results.settle_accounts(console, Decimal(status["costUSD"]), billed_usd)
     _tell_price(console, channel, task, full=full)
     results.next_commands(console, results.AFTER_DEMO)
 
@@ -158,25 +157,12 @@ def _logs(folder: LocalFolder) -> str:
     return f"what the steps said is in {shown(folder.logs)}, what the operator said in {shown(DEMO / 'operator.log')}"
 
 
-def _settle_accounts(console: Console, status: dict[str, Any], emulators: Emulators) -> None:
-    """Hold the recorded spend against the witness; FilmError when they differ."""
-    recorded, billed = Decimal(status["costUSD"]), emulators.billed_usd()
-    if abs(recorded - billed) > Decimal("0.0001"):
-        raise FilmError(f"the record says ${recorded} was spent, the emulators' bill says ${billed}")
-    console.print(f"  paid   ${recorded:.4f}, the same on the emulators' bill", highlight=False)
-
-
 def _tell_price(console: Console, channel: ChannelSpec, task: VideoTaskSpec, *, full: bool) -> None:
     console.print()
     console.print(results.price(channel, task, title="With the real providers this film would cost"))
     if not full:
         house = parse_task(load_task(full=True))
-        console.print(f"  The house film (FULL=1: 22 images, 18 scenes): {results.price_in_words(channel, house)}")
-
-
-def _title(task: VideoTaskSpec) -> str:
-    board = task.storyboard
-    return f"{task.title}  ({len(board.assets)} images, {len(board.scenes)} scenes)" if board else task.title
+        console.print(f"The house film (FULL=1: 22 images, 18 scenes): {results.price_in_words(channel, house)}")
 
 
 _LOCK = "lock"

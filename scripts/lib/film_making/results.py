@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-from rich.console import Console
+from PIL import Image
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from film_making.failure import FilmError
 from film_making.places import FILMS, shown
@@ -20,23 +22,65 @@ from videotask_contract.steps import Step
 from videotask_operator.cli.prices import price_table
 from videotask_operator.cli.progress import StepView, format_seconds, view_status
 from videotask_operator.core.estimate import estimate_by_step, quality_of, total_usd
+from videotask_steps.media.contact_sheet import before_after_sheet, contact_sheet, shots_of
 
 AFTER_DEMO = (
-    ("FULL=1 make demo", "the house film: 22 images, 18 scenes"),
-    ("make film", "the same on a real Kubernetes cluster, which it brings up here"),
+    ("make demo FULL=1", "the house film, 22 images and 18 scenes"),
+    ("make film", "the same on a real Kubernetes cluster, which is brought up here"),
 )
 
 
-def present(console: Console, *, name: str, status: Mapping[str, Any], volume: Path, made_seconds: float) -> None:
-    """Copy film and sheets out of the volume, check them, and tell what they are and how long each part took."""
+def keep(
+    film: Path, folder: Path, *, name: str, status: Mapping[str, Any], task: VideoTaskSpec, channel: ChannelSpec
+) -> Path:
+    """Copy the film to films/ once it is proved to be the one the status names, and draw its sheets from its folder."""
     FILMS.mkdir(exist_ok=True)
-    film = status["film"]
     target = FILMS / f"{name}.mp4"
-    shutil.copyfile(volume / film["path"], target)
-    check_film(target, film)
+    shutil.copyfile(film, target)
+    check_film(target, status["film"])
+    frames_per_second = quality_of(task, channel).frame.frames_per_second
+    shots = shots_of(folder, frames_per_second=frames_per_second)
+    _save(contact_sheet(target, shots, title=task.title), sheet_of(target))
+    _save(before_after_sheet(folder), composites_of(target))
+    return target
+
+
+def sheet_of(film: Path) -> Path:
+    """Return where a film's contact sheet stands."""
+    return film.with_name(f"{film.stem}-sheet.jpg")
+
+
+def composites_of(film: Path) -> Path:
+    """Return where a film's before-and-after sheet stands."""
+    return film.with_name(f"{film.stem}-composites.jpg")
+
+
+def tell_files(console: Console, film: Path) -> None:
+    """Tell what was made and where it lies."""
     console.print()
-    console.print(time_table(status, title=f"  Made in {format_seconds(made_seconds)}"))
-    console.print(f"\n  film   {shown(target)}   {describe_film(target)}", soft_wrap=True)
+    for words, path, facts in (
+        ("film", film, describe_film(film)),
+        ("contact sheet", sheet_of(film), "every scene: number, frame, seconds, narration"),
+        ("composites", composites_of(film), "before and after: as made, cut out, in its scene"),
+    ):
+        console.print(f"{words:<14}{shown(path)}   {facts}", markup=False, soft_wrap=True)
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    picture.save(path, quality=88, optimize=True)
+
+
+def settle_accounts(console: Console, recorded_usd: Decimal, billed_usd: Decimal) -> None:
+    """Hold the recorded spend against the emulators' bill, the witness; FilmError when they differ."""
+    if abs(recorded_usd - billed_usd) > Decimal("0.0001"):
+        raise FilmError(f"the record says ${recorded_usd:.4f} was spent, the emulators' bill says ${billed_usd:.4f}")
+    console.print(f"{'paid':<14}${recorded_usd:.4f} of play money, the same on the emulators' own bill")
+
+
+def film_title(task: VideoTaskSpec) -> str:
+    """Return a film's title and size in one line."""
+    board = task.storyboard
+    return f"{task.title}  ({len(board.assets)} images, {len(board.scenes)} scenes)" if board else task.title
 
 
 def check_film(path: Path, film: Mapping[str, Any]) -> None:
@@ -58,26 +102,32 @@ def describe_film(path: Path) -> str:
         )
 
 
-def time_table(status: Mapping[str, Any], *, title: str, before: Sequence[tuple[str, float]] = ()) -> Table:
-    """Return how long each part took: what came before the film, then the six steps."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column(justify="right")
+def time_table(
+    status: Mapping[str, Any],
+    *,
+    title: str,
+    before: Sequence[tuple[str, float]] = (),
+    after: Sequence[tuple[str, float]] = (),
+) -> Group:
+    """Return how long each part took: what came before the film, the six steps, what came after."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for justify in ("left", "right", "right", "right"):
+        table.add_column(justify=justify)
     for part, seconds in before:
         table.add_row(part, "", format_seconds(seconds), "")
     for step in view_status(status, now=datetime.now(UTC)).steps:
         cost = f"${step.cost_usd:.4f}" if step.cost_usd else ""
         table.add_row(step.name, _count(step), format_seconds(step.seconds or 0), cost)
-    return table
+    for part, seconds in after:
+        table.add_row(part, "", format_seconds(seconds), "")
+    return Group(Text(title, style="bold", no_wrap=True), table)
 
 
 def _count(step: StepView) -> str:
     return "" if step.step is Step.VIDEO_ASSEMBLY else str(step.total)
 
 
-def price(channel: ChannelSpec, task: VideoTaskSpec, *, title: str) -> Table:
+def price(channel: ChannelSpec, task: VideoTaskSpec, *, title: str) -> Group:
     """Return what a film costs with the real providers, by step, at the dated table's prices."""
     prices = PriceTable()
     return price_table(
@@ -98,8 +148,7 @@ def price_usd(channel: ChannelSpec, task: VideoTaskSpec) -> Decimal:
 
 
 def next_commands(console: Console, commands: Sequence[tuple[str, str]]) -> None:
-    """Tell what to type next."""
-    width = max(len(command) for command, _ in commands)
-    console.print("\n  Next:", style="bold")
+    """Tell what to type next: what each command does, and the command on a line of its own, to be copied whole."""
+    console.print("\nNext:", style="bold")
     for command, words in commands:
-        console.print(f"    {command:<{width}}   {words}", markup=False, soft_wrap=True)
+        console.print(f"  {words}:\n      {command}", markup=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from videotask_contract.phases import ERRORS, TABLE, Phase, phase_of_resource
-from videotask_contract.steps import STEPS, Step
+from videotask_contract.steps import STEPS, TRAITS, Step
 
 _PLAIN_SECONDS: Final = 5.0
 """Pause between two progress lines of the same step where nobody watches."""
@@ -64,10 +64,9 @@ def view_status(status: Mapping[str, Any], *, now: datetime) -> FilmView:
     )
 
 
-def item_names(step: Step) -> str:
+def step_name(step: Step) -> str:
     """Return what a step makes, as people say it: images, clips, film."""
-    name = next(traits.item_name for traits in STEPS if traits.step is step)
-    return name if step is Step.VIDEO_ASSEMBLY else f"{name}s"
+    return "film" if step is Step.VIDEO_ASSEMBLY else f"{TRAITS[step].item_name}s"
 
 
 def format_seconds(seconds: float) -> str:
@@ -152,7 +151,7 @@ class _PlainLines:
 def _words(view: FilmView, running: StepView | None, *, tells: bool) -> str:
     words = f"{view.phase.label:<22}"
     if running is not None and running.total and not tells:
-        words += f" {running.done}/{running.total} {running.name}"
+        words += f" {running.done}/{running.total} {TRAITS[running.step].item_name}s"
     else:
         words += f" {view.message or TABLE[view.phase].meaning}"
     return f"{words}  ${view.cost_usd:.4f}" if view.cost_usd else words
@@ -162,7 +161,7 @@ def _view_step(step: Step, entry: Mapping[str, Any], now: datetime) -> StepView:
     started, completed = _time(entry.get("startedAt")), _time(entry.get("completedAt"))
     return StepView(
         step=step,
-        name=item_names(step),
+        name=step_name(step),
         state=entry.get("state", "Pending"),
         done=entry.get("done", 0),
         total=entry.get("total", 0),
