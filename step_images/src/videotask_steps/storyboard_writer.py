@@ -129,11 +129,12 @@ def _wanted(context: StepContext, client: GeminiClient, problems: list[str]) -> 
         path=lambda take, suffix: f"storyboard.take{take}{suffix}",
         suffixes=(".json",),
         make=make,
-        probe=lambda path: _check(task, path),
+        probe=lambda path: check_storyboard(task, path),
     )
 
 
-def _check(task: TaskFile, path: Path) -> None:
+def check_storyboard(task: TaskFile, path: Path) -> None:
+    """Raise BAD_MEDIA with every fault of a written storyboard: the contract's rules, its counts, too long speech."""
     try:
         storyboard = Storyboard.model_validate_json(path.read_bytes())
         _check_counts(task, storyboard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.support.report_server import ReportServer
 from tests.support.step_program import Ended, StepProgram, a_task_file, save_storyboard
 
 from videotask_contract import layout
+from videotask_contract.ledger_record import encode_record
 from videotask_contract.report import Certainty
 from videotask_contract.steps import TRAITS, Step
 from videotask_contract.storyboard import Storyboard
@@ -36,10 +38,11 @@ class Film:
         self.server = server
         self.control = control
         self.uid = str(uuid.uuid4())
+        self.jobs_before = len(control.jobs())
         self.storyboard = Storyboard.model_validate(a_storyboard(scenes=2))
 
-    def with_scenes(self, count: int) -> Film:
-        self.storyboard = Storyboard.model_validate(a_storyboard(scenes=count))
+    def with_scenes(self, count: int, *, characters: int = 1) -> Film:
+        self.storyboard = Storyboard.model_validate(a_storyboard(scenes=count, characters=characters))
         return self
 
     def ready_for(self, step: Step) -> Film:
@@ -90,6 +93,14 @@ class Film:
     def possibly(self, step: Step) -> int:
         """Return how many calls may have been charged and nobody knows."""
         return sum(1 for spend in self.ledger(step).spend() if spend.certainty is Certainty.POSSIBLY)
+
+    def age_ledger(self, step: Step, *, hours: int) -> None:
+        """Write the ledger anew as if all had happened so much earlier."""
+        lines = [
+            encode_record(record.model_copy(update={"at": record.at - timedelta(hours=hours)}))
+            for record in self.ledger(step).records
+        ]
+        (self.volume / layout.ledger(step)).write_text("".join(lines))
 
     def operations(self, name: str) -> list[dict[str, Any]]:
         return [call for call in self.control.calls() if call["operation"] == name]

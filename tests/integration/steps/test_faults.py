@@ -112,7 +112,7 @@ async def test_a_lasting_refusal_ends_the_run_at_once_and_costs_nothing(film: Fi
 async def test_a_passing_trouble_is_overcome_within_the_run(
     film: Film, step: Step, kind: str, params: dict[str, Any]
 ) -> None:
-    film.with_scenes(1).ready_for(step)
+    film.with_scenes(1, characters=0).ready_for(step)
     film.control.add_fault(kind, **params)
     ended = await film.run(step)
     assert ended.code == ExitCode.DONE, ended.stderr
@@ -164,7 +164,7 @@ async def test_a_refused_item_lets_the_others_be_made_and_is_named(film: Film, s
 async def test_media_that_cannot_be_used_is_never_done_and_is_asked_for_again_by_the_next_run(
     film: Film, step: Step, kind: str
 ) -> None:
-    film.with_scenes(1).ready_for(step)
+    film.with_scenes(1, characters=0).ready_for(step)
     film.control.add_fault(kind, match={"operation": {IMAGES: "image", CLIPS: "create", VOICES: "speech"}[step]})
     first = await film.run(step, run_id="run-1", concurrency=1)
     failure = first.report.failure
@@ -231,3 +231,20 @@ async def test_a_dead_provider_is_a_network_failure_that_costs_nothing(film: Fil
     assert failure is not None
     assert (failure.failure_class, ended.code) == (FailureClass.NETWORK, ExitCode.TRANSIENT)
     assert film.ledger_usd(VOICES) == 0
+
+
+async def test_a_job_that_never_ends_is_given_up_after_hours_and_still_counts_as_paid(film: Film) -> None:
+    film.with_scenes(1).ready_for(CLIPS)
+    film.control.add_fault("stuck_job", match={"operation": "create"})
+    first = await film.run(CLIPS, run_id="run-1", item_timeout_seconds=1)
+    assert first.code == ExitCode.TRANSIENT
+    again = await film.run(CLIPS, run_id="run-2", item_timeout_seconds=1)
+    assert again.code == ExitCode.TRANSIENT
+    assert len(film.control.jobs()) - film.jobs_before == 1, "a job that may yet end is not posted twice"
+
+    film.age_ledger(CLIPS, hours=7)
+    third = await film.run(CLIPS, run_id="run-3")
+    assert third.code == ExitCode.DONE, third.stderr
+    assert "job_abandoned" in third.events()
+    assert film.possibly(CLIPS) == 1
+    assert film.ledger_usd(CLIPS) >= film.control.total_usd()

@@ -128,7 +128,7 @@ def clients(
     return gemini_client, kling_client, elevenlabs_client
 
 
-async def image(client: GeminiClient, usages: list[Usage] | None = None) -> tuple[bytes, str]:
+async def image(client: GeminiClient, usages: list[Usage] | None = None) -> bytes:
     keep = [] if usages is None else usages
     return await client.make_image(model="m", prompt="p", aspect_ratio="1:1", size="1K", on_usage=keep.append)
 
@@ -253,14 +253,14 @@ async def test_an_answer_of_words_or_thoughts_alone_is_no_image_and_its_cost_is_
     assert usages == [Usage(input_tokens=9, output_tokens=7)]
 
 
-async def test_an_image_is_read_by_the_type_it_is_given_with(gemini_client: GeminiClient, answers: Answers) -> None:
+async def test_an_image_is_found_behind_thoughts_and_words(gemini_client: GeminiClient, answers: Answers) -> None:
     parts = [
         {"text": "a thought", "thought": True},
         {"text": "Sure."},
         {"inlineData": {"mimeType": "image/jpeg", "data": "aGk="}},
     ]
     answers.response = httpx.Response(200, json={"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]})
-    assert await image(gemini_client) == (b"hi", ".jpg")
+    assert await image(gemini_client) == b"hi"
 
 
 async def test_text_cut_off_by_its_limit_is_never_taken_for_whole(

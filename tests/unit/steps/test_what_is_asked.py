@@ -12,15 +12,15 @@ from PIL import Image
 from tests.support.builders import a_storyboard
 from tests.support.step_program import VOICE, a_task_file
 
-from videotask_contract.errors import BadInputError
+from videotask_contract.errors import BadInputError, FailureClass, TransientError
 from videotask_contract.resources import Quality, Voice
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Asset, AssetKind, Storyboard
 from videotask_steps.clients.elevenlabs import voice_settings
 from videotask_steps.narration_room import check_estimates
-from videotask_steps.steps.asset_generation import FRAMINGS, image_price, image_prompt
+from videotask_steps.steps.asset_generation import FRAMINGS, image_price, image_prompt, suffix_of
 from videotask_steps.steps.video_generation import clip_price_usd, external_task_id, first_frame
-from videotask_steps.storyboard_writer import storyboard_prompt, storyboard_schema
+from videotask_steps.storyboard_writer import check_storyboard, storyboard_prompt, storyboard_schema
 
 UID = "11111111-2222-3333-4444-555555555555"
 
@@ -150,3 +150,50 @@ def test_every_scene_that_is_too_long_is_named_at_once() -> None:
     assert "scene 01 (scene-1): its narration lasts" in caught.value.message
     assert "scene 03 (scene-3): its narration lasts" in caught.value.message
     assert "scene 02" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [(b"\x89PNG\r\n\x1a\n....", ".png"), (b"\xff\xd8\xff\xe0....", ".jpg"), (b"RIFF....WEBP", ".png"), (b"", ".png")],
+)
+def test_an_image_is_named_by_what_it_is(content: bytes, suffix: str) -> None:
+    assert suffix_of(content) == suffix
+
+
+def written(tmp_path: Path, board: object) -> Path:
+    path = tmp_path / "storyboard.json"
+    path.write_text(json.dumps(board))
+    return path
+
+
+def test_a_written_storyboard_is_good_when_the_contract_and_the_counts_say_so(tmp_path: Path) -> None:
+    task = a_task_file(Step.ASSET_GENERATION, scene_count=2, asset_count=2)
+    check_storyboard(task, written(tmp_path, a_storyboard(scenes=2)))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"environment": "nowhere"}, "'nowhere' is no environment asset"),
+        ({"narration": "words without end " * 15}, "scene 01 (scene-1): its narration lasts"),
+        ({"narration": ""}, "scenes.0.narration"),
+        ({"name": "Not A Name"}, "scenes.0.name"),
+        ({"music": "none"}, "scenes.0.music"),
+    ],
+)
+def test_a_fault_of_a_written_storyboard_is_told_in_words_the_model_can_mend(
+    tmp_path: Path, change: dict[str, str], fault: str
+) -> None:
+    board = a_storyboard(scenes=2)
+    board["scenes"][0] |= change
+    task = a_task_file(Step.ASSET_GENERATION, scene_count=2, asset_count=2)
+    with pytest.raises(TransientError) as caught:
+        check_storyboard(task, written(tmp_path, board))
+    assert caught.value.failure_class is FailureClass.BAD_MEDIA
+    assert fault in caught.value.message
+
+
+def test_a_written_storyboard_with_other_counts_is_not_taken(tmp_path: Path) -> None:
+    task = a_task_file(Step.ASSET_GENERATION, scene_count=3, asset_count=2)
+    with pytest.raises(TransientError, match="2 scenes instead of 2 and 3"):
+        check_storyboard(task, written(tmp_path, a_storyboard(scenes=2)))

@@ -70,7 +70,7 @@ BLOCKS: Final[dict[str, ErrorRule]] = {
 }
 """By `promptFeedback.blockReason` or `finishReason`: how a 200 says no. Source: the SDK's enumerations."""
 
-SUFFIXES: Final = {"image/png": ".png", "image/jpeg": ".jpg"}
+_MIME_TYPES: Final = frozenset({"image/png", "image/jpeg"})
 _PACIFIC_WINTER: Final = timezone(timedelta(hours=-8))
 
 
@@ -115,8 +115,8 @@ class GeminiClient(Transport):
         aspect_ratio: str,
         size: str,
         on_usage: OnUsage,
-    ) -> tuple[bytes, str]:
-        """Return one image's bytes and its suffix by the mime type given (".png" or ".jpg").
+    ) -> bytes:
+        """Return one image's bytes, PNG or JPEG.
 
         Raises REFUSED for every kind of block, BAD_MEDIA when the answer holds no image.
         """
@@ -213,15 +213,15 @@ def seconds_to_pacific_midnight(now: datetime) -> float:
     return (midnight.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
 
 
-def _decode_image(inline: dict[str, Any]) -> tuple[bytes, str]:
+def _decode_image(inline: dict[str, Any]) -> bytes:
     mime = str(inline.get("mimeType", ""))
-    if mime not in SUFFIXES:
+    if mime not in _MIME_TYPES:
         raise TransientError(
             f"gemini sent {mime or 'media without a type'}; a PNG or JPEG was asked for",
             failure_class=FailureClass.BAD_MEDIA,
         )
     try:
-        return base64.b64decode(str(inline.get("data", "")), validate=True), SUFFIXES[mime]
+        return base64.b64decode(str(inline.get("data", "")), validate=True)
     except binascii.Error as error:
         raise TransientError(
             f"gemini's image data is no base64: {error}",

@@ -96,6 +96,11 @@ class Job:
     """Signed address of the clip: as good as a key, never to be logged."""
     billed_usd: Decimal | None = None
 
+    @property
+    def is_under_way(self) -> bool:
+        """True until it succeeded or failed."""
+        return self.state not in {JobState.SUCCEEDED, JobState.FAILED}
+
 
 class KlingClient(Transport):
     """Create, look up, poll and download; the download goes to another host and never carries the key."""

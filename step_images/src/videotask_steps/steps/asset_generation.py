@@ -14,7 +14,7 @@ from videotask_contract.prices import ImagePrice
 from videotask_contract.steps import Provider, Step
 from videotask_contract.storyboard import Asset, AssetKind
 from videotask_contract.task_file import TaskFile
-from videotask_steps.clients.gemini import SUFFIXES, GeminiClient, Usage
+from videotask_steps.clients.gemini import GeminiClient, Usage
 from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
@@ -25,6 +25,10 @@ from videotask_steps.storyboard_writer import write_storyboard
 
 MIN_SIDE_PIXELS: Final = 480
 """The smaller side of a 1K image is 768 at 16:9; much less is not what was asked for."""
+
+
+SIGNATURES: Final = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg"}
+"""How a file of each kind begins (PNG specification 5.2; JPEG, ITU-T T.81 B.1.1.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,11 @@ def image_price(task: TaskFile) -> ImagePrice:
     return price
 
 
+def suffix_of(content: bytes) -> str:
+    """Return the suffix by what the bytes are, whatever they were said to be; the probe refuses what is neither."""
+    return next((suffix for start, suffix in SIGNATURES.items() if content.startswith(start)), ".png")
+
+
 def _wanted(task: TaskFile, asset: Asset, client: GeminiClient) -> Wanted:
     quality, framing, price = task.quality, FRAMINGS[asset.kind], image_price(task)
     prompt = image_prompt(asset, style=task.look.style)
@@ -94,7 +103,7 @@ def _wanted(task: TaskFile, asset: Asset, client: GeminiClient) -> Wanted:
             # Input tokens are not charged for images in our table.
             call.charged(usage.output_tokens * price.output_usd_per_million / Decimal(1_000_000))
 
-        content, suffix = await client.make_image(
+        content = await client.make_image(
             model=quality.image_model,
             prompt=prompt,
             aspect_ratio=framing.aspect_ratio,
@@ -102,7 +111,7 @@ def _wanted(task: TaskFile, asset: Asset, client: GeminiClient) -> Wanted:
             on_usage=on_usage,
         )
         call.part.write_bytes(content)
-        return suffix
+        return suffix_of(content)
 
     def probe(path: Path) -> None:
         check_image(
@@ -125,7 +134,7 @@ def _wanted(task: TaskFile, asset: Asset, client: GeminiClient) -> Wanted:
         model=quality.image_model,
         price_usd=price.usd_by_size[quality.image_size],
         path=lambda take, suffix: _path(asset, take, suffix),
-        suffixes=tuple(SUFFIXES.values()),
+        suffixes=tuple(SIGNATURES.values()),
         make=make,
         probe=probe,
     )

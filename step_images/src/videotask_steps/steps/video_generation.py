@@ -45,6 +45,8 @@ LOOK_UPS: Final = 6
 LOOK_UPS_AFTER_ERROR: Final = 2
 """After a server error, which says that no job was made."""
 DOWNLOADS: Final = 3
+ABANDONED_AFTER_SECONDS: Final = 6 * 3600.0
+"""A job that is still under way so long after it was posted will never end; another one is posted then."""
 _LINES: Final = {"720p": 720, "1080p": 1080}
 _JPEG_QUALITY: Final = 95
 
@@ -175,6 +177,9 @@ class _ClipMaker:
             job = await self._look_up(call, times=LOOK_UPS)
             if job is not None:
                 call.accepted(job.job_id)
+        if job is not None and job.is_under_way and _age_seconds(call) > ABANDONED_AFTER_SECONDS:
+            _log.warning("job_abandoned", item=call.paid.intent.item, job_id=job.job_id, age_seconds=_age_seconds(call))
+            return None
         return None if job is None else await self._wait_and_download(call, job)
 
     async def _create(self, call: Call) -> Job:
@@ -207,13 +212,12 @@ class _ClipMaker:
 
     async def _look_up(self, call: Call, *, times: int) -> Job | None:
         """Look for a job by our own id, several times: a job that was just taken may not be listed yet."""
-        begun_at = call.paid.intent.at.timestamp()
         for look in range(1, times + 1):
             try:
                 job = await self._client.find(call.external_id)
             except TransientError as error:
                 raise OutcomeUnknownError(f"it is unknown whether kling took the job: {error.message}") from error
-            is_old = time.time() - begun_at > LOOK_UPS * self._poll_seconds
+            is_old = _age_seconds(call) > LOOK_UPS * self._poll_seconds
             if job is not None or look == times or is_old:
                 return job
             await self._pause(call)
@@ -237,7 +241,7 @@ class _ClipMaker:
 
     async def _wait(self, call: Call, job: Job) -> Job:
         current: Job | None = job
-        while current is None or current.state not in {JobState.SUCCEEDED, JobState.FAILED}:
+        while current is None or current.is_under_way:
             await self._pause(call)
             try:
                 current = await self._client.fetch(job.job_id)
@@ -276,6 +280,10 @@ class _ClipMaker:
 def client_poll_seconds(task: TaskFile) -> float:
     """Return the pause between two polls."""
     return provider_settings(task, Provider.KLING).poll_interval_seconds
+
+
+def _age_seconds(call: Call) -> float:
+    return time.time() - call.paid.intent.at.timestamp()
 
 
 def _charge(call: Call, job: Job) -> None:
