@@ -67,7 +67,7 @@ def main() -> int:
 def _make_film(console: Console) -> None:
     channel_manifest, task_manifest = load_channel(), _wanted_task()
     channel, task = parse_channel(channel_manifest), parse_task(task_manifest)
-    is_real = os.environ.get("PROVIDERS", "emulators") == "real"
+    is_real = _wants_real_providers()
     base_urls = _base_urls()
     keys = _agreed_keys(console, channel, task, base_urls) if is_real else DEMO_KEYS
     namespace = os.environ.get("NAMESPACE") or ("films-real" if is_real else "films")
@@ -134,14 +134,22 @@ def _wanted_task() -> Manifest:
 def _base_urls() -> dict[Provider, str]:
     """Return the providers' addresses; KLING_BASE_URL=https://api-beijing.klingai.com is for mainland accounts."""
     urls = Settings.model_fields["provider_base_urls"].get_default(call_default_factory=True)
-    return {provider: os.environ.get(f"{provider.value.upper()}_BASE_URL", urls[provider]) for provider in Provider}
+    return {provider: os.environ.get(f"{provider.value.upper()}_BASE_URL") or urls[provider] for provider in Provider}
+
+
+def _wants_real_providers() -> bool:
+    """Tell what PROVIDERS asks for; a word that is not known must not end in the wrong purse."""
+    wanted = os.environ.get("PROVIDERS") or "emulators"
+    if wanted not in {"emulators", "real"}:
+        raise FilmError(f"PROVIDERS={wanted} is not known; emulators (the default) or real", exit_code=2)
+    return wanted == "real"
 
 
 def _agreed_keys(
     console: Console, channel: ChannelSpec, task: VideoTaskSpec, base_urls: Mapping[Provider, str]
 ) -> dict[Provider, str]:
     """Return the real keys once they are proved, the price is told and a person has said yes."""
-    keys = read_keys(REPOSITORY / os.environ.get("KEYS", "keys.env"))
+    keys = read_keys(REPOSITORY / (os.environ.get("KEYS") or "keys.env"))
     console.print("Checking the keys by calls that cost nothing ...")
     problems = check_keys(keys, base_urls)
     if problems:
