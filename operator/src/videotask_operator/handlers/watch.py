@@ -29,7 +29,11 @@ _ERROR_BACKOFFS_SECONDS: Final = (0.2, 0.5, 1, 2, 2)
 """kopf's own end at 21 s; after these it lists anew, or ends and is begun again below."""
 _RESTART_SECONDS: Final = 1.0
 _IDENTITY: Final = "videotask-operator"
-_EXIT_SECONDS: Final = 1.0
+_QUEUE_EXIT_SECONDS: Final = 0.5
+_GRACE_SECONDS: Final = 1.5
+"""kopf by itself waits 5 s for what was under way when it was told to end; a pod has no more than that in all."""
+_TLS_SECONDS: Final = 0.1
+"""A closed session needs a moment to say goodbye on its TLS connections (aiohttp, "Graceful shutdown")."""
 _REQUEST_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 5.0
 
@@ -46,6 +50,8 @@ class Watch:
         self._lock = threading.Lock()
         self._current: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self.failures = 0
+        """How often kopf has ended by itself and was begun again; without watches only the LISTs move films on."""
 
     def start(self) -> None:
         """Begin; events reach `on_event` in the loop in which this object was made."""
@@ -75,28 +81,39 @@ class Watch:
             try:
                 asyncio.run(self._watch())
             except Exception as error:  # noqa: BLE001  whatever ends kopf, the watches must go on
-                _log.warning("watch_ended", error=repr(error)[:500])
+                self.failures += 1
+                _log.warning("watch_ended", error=repr(error)[:500], failures=self.failures)
             self._stopping.wait(_RESTART_SECONDS)
 
     async def _watch(self) -> None:
         flag = asyncio.Event()
         with self._lock:
             self._current = (asyncio.get_running_loop(), flag)
+        # Made before kopf starts: of the tasks that are made later it waits for each when it ends.
+        told_to_end = asyncio.create_task(flag.wait())
+        watching = asyncio.create_task(self._operator(flag))
         try:
             if self._stopping.is_set():
-                return
-            await kopf.operator(
-                registry=self._registry(),
-                settings=build_settings(),
-                namespaces=list(self._namespaces),
-                standalone=True,
-                # Its own guess asks for the user's name, which a pod's numeric user has not.
-                identity=cast("Any", _IDENTITY),
-                stop_flag=flag,
-            )
+                flag.set()
+            await asyncio.wait({told_to_end, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await _end(watching)
         finally:
+            told_to_end.cancel()
             with self._lock:
                 self._current = None
+        if not watching.cancelled():
+            watching.result()
+
+    async def _operator(self, flag: asyncio.Event) -> None:
+        await kopf.operator(
+            registry=self._registry(),
+            settings=build_settings(),
+            namespaces=list(self._namespaces),
+            standalone=True,
+            # Its own guess asks for the user's name, which a pod's numeric user has not.
+            identity=cast("Any", _IDENTITY),
+            stop_flag=flag,
+        )
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -142,6 +159,15 @@ def start(namespaces: Iterable[str], on_event: EventSink, *, kubeconfig: Path | 
     return watch
 
 
+async def _end(watching: asyncio.Task[None]) -> None:
+    """End kopf: by its flag, which was set, then by cancelling it."""
+    await asyncio.wait({watching}, timeout=_GRACE_SECONDS)
+    if not watching.done():
+        watching.cancel()
+        await asyncio.wait({watching}, timeout=_GRACE_SECONDS)
+    await asyncio.sleep(_TLS_SECONDS)
+
+
 def build_settings() -> kopf.OperatorSettings:
     """Return kopf's settings: it scans once, has no peers, posts nothing and asks only for what is ours."""
     settings = kopf.OperatorSettings()
@@ -151,7 +177,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _ERROR_BACKOFFS_SECONDS
     settings.networking.request_timeout = _REQUEST_SECONDS
     settings.networking.connect_timeout = _CONNECT_SECONDS
-    settings.queueing.exit_timeout = _EXIT_SECONDS
+    settings.queueing.exit_timeout = _QUEUE_EXIT_SECONDS
     settings.process.ultimate_exiting_timeout = None
     for kind in Kind:
         if kind.label_selector is not None:
