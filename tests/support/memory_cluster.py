@@ -29,7 +29,7 @@ class MemoryCluster:
 
     def __init__(self) -> None:
         self.tasks: dict[TaskKey, TaskResource] = {}
-        self.channels: dict[tuple[str, str], ChannelResource] = {}
+        self.channels_by_name: dict[tuple[str, str], ChannelResource] = {}
         self.jobs: dict[str, tuple[RunOrder, JobSeen]] = {}
         self.pods: dict[str, PodSeen] = {}
         self.orders: list[RunOrder] = []
@@ -47,7 +47,7 @@ class MemoryCluster:
         self._notify(task.key)
 
     def apply_channel(self, channel: ChannelResource) -> None:
-        self.channels[channel.namespace, channel.name] = channel
+        self.channels_by_name[channel.namespace, channel.name] = channel
 
     def finish_pod(self, job_name: str, *, exit_code: int, message: str | None = None) -> None:
         order, job = self.jobs[job_name]
@@ -78,9 +78,15 @@ class MemoryCluster:
     def task_keys(self) -> Iterable[TaskKey]:
         return tuple(self.tasks)
 
+    def channels(self) -> Iterable[ChannelResource]:
+        return tuple(self.channels_by_name.values())
+
+    async def save_channel_status(self, channel: ChannelResource, status: dict[str, Any]) -> None:
+        self.channels_by_name[channel.namespace, channel.name] = replace(channel, status=status)
+
     def observe(self, key: TaskKey) -> Observation:
         task = self.tasks.get(key)
-        channel = self.channels.get((key.namespace, task.spec.channel_ref.name)) if task and task.spec else None
+        channel = self.channels_by_name.get((key.namespace, task.spec.channel_ref.name)) if task and task.spec else None
         mine = {name for name, (order, _) in self.jobs.items() if order.key == key}
         return Observation(
             task=task,

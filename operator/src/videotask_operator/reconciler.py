@@ -17,9 +17,11 @@ from videotask_contract.phases import STOPPED, TERMINAL, Phase
 from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.admission import decide_admission
+from videotask_operator.core.channel_projection import project_channel_status
 from videotask_operator.core.decide import decide, is_admissible, warn_of_long_film
 from videotask_operator.core.model import (
     ActiveTask,
+    ChannelResource,
     CreateRun,
     DeleteRun,
     EventDraft,
@@ -180,6 +182,24 @@ class Reconciler:
             return
         for _, key in unfinished:
             self.wake(key)
+        for channel in self.cluster.channels():
+            await self._show_channel(channel)
+
+    async def _show_channel(self, channel: ChannelResource) -> None:
+        now = self.clock()
+        zone = channel.spec.budget.time_zone if channel.spec else "UTC"
+        try:
+            async with self.store.transaction() as transaction:
+                tasks = await transaction.load_active_tasks()
+                spent_usd = await transaction.load_day_spent(channel.namespace, channel.name, now=now, time_zone=zone)
+            mine = [task for task in tasks if (task.namespace, task.channel) == (channel.namespace, channel.name)]
+            active = sum(task.active for task in mine)
+            status = project_channel_status(channel, active_tasks=active, spent_usd=spent_usd, now=now)
+            await self.cluster.save_channel_status(channel, status)
+        except NotLeaderError:
+            raise
+        except Exception:
+            log.exception("channel_not_shown", channel=f"{channel.namespace}/{channel.name}")
 
     # --- one task -------------------------------------------------------------------------------------------
 

@@ -334,6 +334,8 @@ class TestMoney:
         for _ in range(3):
             await pay(store, a_call(), a_call("call2", "0.10"), a_call())
         assert await money_of(store) == Money(task_spent_usd=Decimal("0.52"), channel_day_spent_usd=Decimal("0.52"))
+        assert await ask(store, "load_day_spent", "studio", "tides", now=NOON, time_zone="UTC") == Decimal("0.52")
+        assert await ask(store, "load_day_spent", "studio", "other", now=NOON, time_zone="UTC") == 0
         assert (await ask(store, "load_task", UID)).pipeline_cost_usd == Decimal("0.52")
         assert [call.call_id for call in await ask(store, "load_spend", UID)] == ["call1", "call2"]
 

@@ -228,3 +228,12 @@ async def test_a_body_that_is_no_report_is_told_its_field(studio):
     status, answer = await studio.post(order, "progress", {"runId": order.run_id, "done": "many", "total": 2})
     assert status == 400
     assert "done" in answer["error"]
+
+
+async def test_a_channel_shows_whether_films_can_be_made_and_what_its_day_has_cost(studio):
+    studio.cluster.apply(a_resource())
+    await studio.order_of(Step.ASSET_GENERATION)
+    shown = lambda: studio.cluster.channels_by_name["studio", "tides"].status  # noqa: E731
+    await studio.until(lambda: shown().get("activeTasks") == 1)
+    assert shown()["spentTodayUSD"] == "0.0000"
+    assert [(line["type"], line["status"]) for line in shown()["conditions"]] == [("Ready", "True")]

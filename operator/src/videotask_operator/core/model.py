@@ -53,6 +53,8 @@ class ChannelResource:
     uid: str
     spec: ChannelSpec | None
     spec_error: str | None
+    generation: int = 1
+    status: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from videotask_contract.report import Item, Spend
@@ -12,6 +13,7 @@ from videotask_contract.steps import Step
 from videotask_operator.core.model import (
     ActiveTask,
     Caller,
+    ChannelResource,
     EventDraft,
     Money,
     Observation,
@@ -40,6 +42,9 @@ class ClusterPort(Protocol):
     def task_keys(self) -> Iterable[TaskKey]:
         """Return the keys of all VideoTasks in the cache."""
 
+    def channels(self) -> Iterable[ChannelResource]:
+        """Return all Channels in the cache."""
+
     def observe(self, key: TaskKey) -> Observation:
         """Return all that concerns one task, from the cache."""
 
@@ -51,6 +56,9 @@ class ClusterPort(Protocol):
 
     async def save_status(self, key: TaskKey, *, uid: str, status: dict[str, Any]) -> None:
         """Replace the resource's status if it differs from the cache; a resource gone or re-created is success."""
+
+    async def save_channel_status(self, channel: ChannelResource, status: dict[str, Any]) -> None:
+        """Replace a Channel's status if it differs from the cache; one that is gone or re-created is success."""
 
     async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
         """Post an Event on the VideoTask; failure to do so is logged and harmless."""
@@ -109,6 +117,9 @@ class Transaction(Protocol):
 
     async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
         """Return what is spent and reserved for the task and for its channel's day that holds `now`."""
+
+    async def load_day_spent(self, namespace: str, channel: str, *, now: datetime, time_zone: str) -> Decimal:
+        """Return what a channel spent on its day that holds `now`, in dollars."""
 
     async def load_step_costs(self, task_uid: str) -> dict[Step, str]:
         """Return dollars spent by step, as decimal strings with four places."""

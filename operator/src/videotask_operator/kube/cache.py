@@ -67,6 +67,12 @@ class Cache:
         entry = self.entry(Kind.TASK, key.namespace, key.name)
         return entry.value if entry and isinstance(entry.value, TaskResource) else None
 
+    def channels(self) -> Iterator[ChannelResource]:
+        """Return all Channels."""
+        for (kind, _), shelf in self._shelves.items():
+            if kind is Kind.CHANNEL:
+                yield from (e.value for e in shelf.entries.values() if isinstance(e.value, ChannelResource))
+
     def channel(self, namespace: str, name: str) -> ChannelResource | None:
         """Return a Channel."""
         entry = self.entry(Kind.CHANNEL, namespace, name)

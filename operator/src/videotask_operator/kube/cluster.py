@@ -17,6 +17,7 @@ from videotask_contract.errors import VideoTaskError
 from videotask_contract.resources import LABEL_MANAGED_BY, LABEL_RUN_ID, MANAGED_BY
 from videotask_operator.core.model import (
     Caller,
+    ChannelResource,
     EventDraft,
     Observation,
     PodSeen,
@@ -99,6 +100,10 @@ class KubeCluster:
     def task_keys(self) -> Iterable[TaskKey]:
         """Return the keys of all VideoTasks in the cache."""
         return tuple(self._cache.task_keys())
+
+    def channels(self) -> Iterable[ChannelResource]:
+        """Return all Channels in the cache."""
+        return tuple(self._cache.channels())
 
     def observe(self, key: TaskKey) -> Observation:
         """Return all that concerns one task, from the cache.
@@ -197,6 +202,18 @@ class KubeCluster:
             else:
                 return
         raise ApiUnavailableError(f"the status of {key} changed under our hands twice; it is saved at the next look")
+
+    async def save_channel_status(self, channel: ChannelResource, status: dict[str, Any]) -> None:
+        """Make a Channel's status this one; what cannot be saved now is saved at the next look."""
+        patch = build_status_patch(uid=channel.uid, known=channel.status, wanted=status)
+        if not patch:
+            return
+        path = f"{one(Kind.CHANNEL, channel.namespace, channel.name)}/status"
+        try:
+            self._cache.put(Kind.CHANNEL, await self._api.patch(path, patch, content_type=JSON_PATCH))
+        except ApiRefusedError as error:
+            if error.status not in {_NOT_FOUND, _CONFLICT, _UNPROCESSABLE}:
+                raise
 
     async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
         """Post an Event on the VideoTask; failure to do so is logged and harmless."""

@@ -125,7 +125,13 @@ def parse_channel(body: Mapping[str, Any]) -> ChannelResource:
     metadata = body["metadata"]
     spec, problem = _parse_channel_spec(body.get("spec") or {})
     return ChannelResource(
-        namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"], spec=spec, spec_error=problem
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        spec=spec,
+        spec_error=problem,
+        generation=metadata.get("generation", 1),
+        status=body.get("status") or {},
     )
 
 

@@ -102,6 +102,10 @@ class LocalCluster:
         """Return the keys of all VideoTasks in the cache."""
         return [self._key(name) for name in self._tasks]
 
+    def channels(self) -> Iterable[ChannelResource]:
+        """Return all Channels."""
+        return tuple(self._channels.values())
+
     def observe(self, key: TaskKey) -> Observation:
         """Return all that concerns one task: its runs by name and by uid, so that none is overlooked."""
         task = self._tasks.get(key.name) if key.namespace == self._namespace else None
@@ -140,6 +144,9 @@ class LocalCluster:
             return
         resources.save_status(self._folder, name=key.name, uid=uid, status=status)
         self._tasks[key.name] = resources.load_task(self._folder, namespace=self._namespace, name=key.name)
+
+    async def save_channel_status(self, channel: ChannelResource, status: dict[str, Any]) -> None:
+        """Do nothing: on a laptop nobody lists channels."""
 
     async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
         """Append the event to the folder's events."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import structlog
@@ -95,6 +96,10 @@ class PostgresTransaction:
     async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
         """See the port."""
         return await money.load_money(self._session, record, now=now, time_zone=time_zone)
+
+    async def load_day_spent(self, namespace: str, channel: str, *, now: datetime, time_zone: str) -> Decimal:
+        """See the port."""
+        return await money.load_day_spent(self._session, namespace, channel, now=now, time_zone=time_zone)
 
     async def load_step_costs(self, task_uid: str) -> dict[Step, str]:
         """See the port."""

@@ -155,6 +155,10 @@ class MemoryTransaction:
             ),
         )
 
+    async def load_day_spent(self, namespace: str, channel: str, *, now: datetime, time_zone: str) -> Decimal:
+        """See the port."""
+        return self._state.days.get((namespace, channel, day_of(now, time_zone)), Decimal(0))
+
     async def load_step_costs(self, task_uid: str) -> dict[Step, str]:
         """See the port."""
         sums = dict.fromkeys(Step, Decimal(0))

@@ -66,6 +66,10 @@ _RECORD: Final = text("""
 
 # A reservation counts until its run's ledger was read, less what is already recorded as spent under it: the same
 # dollar must not count as spent and as reserved. A run that was closed before the day began cannot spend on it.
+_DAY_SPENT: Final = text(
+    "SELECT spent_usd FROM budget_days WHERE namespace = :namespace AND channel = :channel AND day = :day"
+)
+
 _MONEY: Final = text("""
     WITH unread AS (
         SELECT run.task_uid, run.closed_at IS NULL OR run.closed_at >= :day_start AS of_day,
@@ -167,6 +171,14 @@ async def load_money(session: AsyncConnection, record: TaskRecord, *, now: datet
         )
     ).one()
     return Money(**row._mapping)  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
+
+
+async def load_day_spent(
+    session: AsyncConnection, namespace: str, channel: str, *, now: datetime, time_zone: str
+) -> Decimal:
+    """Return what a channel spent on its day that holds `now`, in dollars."""
+    parameters = {"namespace": namespace, "channel": channel, "day": day_of(now, time_zone)}
+    return Decimal((await session.execute(_DAY_SPENT, parameters)).scalar() or 0)
 
 
 async def load_step_costs(session: AsyncConnection, task_uid: str) -> dict[Step, str]:
