@@ -35,7 +35,6 @@ class Order:
     frame: bytes
     resolution: str
     seconds: int
-    audio: str
     multi_shot: bool
     external_task_id: str
 

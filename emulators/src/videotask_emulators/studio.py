@@ -20,19 +20,25 @@ class Studio:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._is_closed = False
 
     async def make(self, maker: Callable[[Order], Result], order: Order) -> Result:
         """Return what the maker makes of the order; a worker that died is replaced and the order given once more."""
         try:
             return await asyncio.wrap_future(self._ready().submit(maker, order))
         except BrokenProcessPool:
+            if self._is_closed:
+                raise
             self._pool = None
             return await asyncio.wrap_future(self._ready().submit(maker, order))
 
     def close(self) -> None:
-        """End the workers, dropping what still waits."""
+        """End the workers at once, dropping what waits and what is being made."""
+        self._is_closed = True
         if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
 
     def _ready(self) -> ProcessPoolExecutor:
         if self._pool is None:

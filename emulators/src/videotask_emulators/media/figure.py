@@ -91,7 +91,7 @@ def _worn(spoken: list[str], hue: float) -> Colour:
     }
     for word in spoken:
         if word in named:
-            return from_hsv(named[word], 0.72, 0.66)
+            return from_hsv(named[word], 0.6, 0.6)
     return from_hsv(hue, 0.5, 0.56)
 
 

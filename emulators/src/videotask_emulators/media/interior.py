@@ -21,7 +21,12 @@ def paint_room(canvas: Canvas, mood: Mood, rng: np.random.Generator, horizon: in
     _window(canvas, mood, rng, window_x, skirting)
     shelf_x = canvas.width * (0.82 if window_left else 0.18)
     _shelves(canvas, mood, rng, shelf_x, skirting, books="library" in prompt or rng.random() < 0.6)
-    _frames(canvas, mood, rng, skirting)
+    if any(word in prompt for word in ("workshop", "kitchen", "laboratory", "bakery", "shop", "studio")):
+        _table(canvas, mood, rng, skirting)
+    elif any(word in prompt for word in ("cabin", "tavern", "hall", "cottage")):
+        _fireplace(canvas, mood, skirting)
+    else:
+        _frames(canvas, mood, rng, skirting)
     _rug(canvas, mood, rng)
     _lamp(canvas, mood, canvas.width * (0.62 if window_left else 0.38), skirting)
     _window_light(canvas, mood, window_x, skirting, 1 if window_left else -1)
@@ -160,6 +165,62 @@ def _frames(canvas: Canvas, mood: Mood, rng: np.random.Generator, skirting: int)
         )
 
 
+def _table(canvas: Canvas, mood: Mood, rng: np.random.Generator, skirting: int) -> None:
+    """Draw a long table against the wall with jars and tools on it, and tools hung above."""
+    wood = _indoors((0.44, 0.29, 0.17), mood)
+    left, right = canvas.width * 0.37, canvas.width * 0.63
+    top = skirting - canvas.height * 0.13
+    for x in (left + canvas.width * 0.012, right - canvas.width * 0.012):
+        canvas.rectangle(x - canvas.height * 0.01, top, x + canvas.height * 0.01, skirting + canvas.height * 0.03, wood)
+    canvas.rectangle(left, top - canvas.height * 0.018, right, top + canvas.height * 0.008, scale(wood, 1.2))
+    x = left + canvas.height * 0.02
+    while x < right - canvas.height * 0.06:
+        wide, tall = canvas.height * float(rng.uniform(0.025, 0.05)), canvas.height * float(rng.uniform(0.03, 0.08))
+        y = top - canvas.height * 0.018
+        canvas.rectangle(x, y - tall, x + wide, y, _indoors(any_colour(rng, 0.45, 0.55), mood))
+        canvas.rectangle(x + wide * 0.2, y - tall * 1.15, x + wide * 0.8, y - tall, _indoors((0.3, 0.22, 0.16), mood))
+        x += wide * float(rng.uniform(1.2, 2.2))
+    rail = top - canvas.height * 0.2
+    canvas.line([(left, rail), (right, rail)], scale(wood, 0.7), canvas.height * 0.008)
+    for share in np.linspace(0.08, 0.92, 7):
+        hung = left + (right - left) * float(share)
+        low = rail + canvas.height * float(rng.uniform(0.05, 0.1))
+        canvas.line([(hung, rail), (hung, low)], _indoors((0.36, 0.37, 0.4), mood), canvas.height * 0.006)
+        canvas.ellipse(
+            (hung - canvas.height * 0.012, low - 4, hung + canvas.height * 0.012, low + canvas.height * 0.02),
+            _indoors(any_warm(rng), mood),
+        )
+
+
+def _fireplace(canvas: Canvas, mood: Mood, skirting: int) -> None:
+    """Draw a hearth with a fire in it."""
+    x, low = canvas.width * 0.5, skirting + canvas.height * 0.02
+    stone = _indoors((0.46, 0.42, 0.4), mood)
+    unit = canvas.height
+    canvas.rectangle(x - unit * 0.11, 0, x + unit * 0.11, low - unit * 0.3, scale(stone, 0.8))
+    canvas.rectangle(x - unit * 0.2, low - unit * 0.3, x + unit * 0.2, low, stone)
+    canvas.rectangle(
+        x - unit * 0.22, low - unit * 0.325, x + unit * 0.22, low - unit * 0.295, _indoors((0.4, 0.27, 0.17), mood)
+    )
+    canvas.rectangle(x - unit * 0.13, low - unit * 0.21, x + unit * 0.13, low, (0.06, 0.05, 0.05))
+    canvas.glow(x, low - unit * 0.05, unit * 0.16, (1.0, 0.5, 0.18), 0.7)
+    for dx, tall, colour in (
+        (-0.05, 0.1, (0.9, 0.36, 0.1)),
+        (0.04, 0.13, (0.95, 0.5, 0.14)),
+        (0.0, 0.09, (1.0, 0.8, 0.35)),
+    ):
+        canvas.polygons(
+            [
+                [
+                    (x + unit * (dx - 0.045), low - 2),
+                    (x + unit * dx, low - unit * tall),
+                    (x + unit * (dx + 0.045), low - 2),
+                ]
+            ],
+            colour,
+        )
+
+
 def _rug(canvas: Canvas, mood: Mood, rng: np.random.Generator) -> None:
     x, y = canvas.width / 2, canvas.height * 0.87
     first, second = any_colour(rng, 0.5, 0.5), any_colour(rng, 0.45, 0.7)
@@ -188,5 +249,5 @@ def _window_light(canvas: Canvas, mood: Mood, x: float, skirting: int, way: int)
         canvas.polygons(
             [[(left + lean * 0.4, top), (right + lean * 0.4, top), (right * 1.0 + lean, low), (left + lean, low)]],
             mood.sun,
-            opacity=0.2 * (1 - mood.darkness * 0.6),
+            opacity=0.14 * (1 - mood.darkness * 0.6),
         )

@@ -270,9 +270,9 @@ def _lighthouse(canvas: Canvas, mood: Mood, x: float, y: float, tall: float) -> 
     lamp_y = y - tall * 0.93
     if mood.darkness > 0.1:
         for way in (-1, 1):
-            far = x + way * canvas.width * 0.75
+            far = x + way * canvas.width * 1.2
             canvas.polygons(
-                [[(x, lamp_y), (far, lamp_y - tall * 0.5), (far, lamp_y + tall * 0.12)]], mood.light, opacity=0.13
+                [[(x, lamp_y), (far, lamp_y - tall * 0.62), (far, lamp_y + tall * 0.2)]], mood.light, opacity=0.13
             )
     for band in range(5):
         low, high = y - tall * 0.17 * band, y - tall * 0.17 * (band + 1)

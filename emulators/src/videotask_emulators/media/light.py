@@ -29,10 +29,10 @@ class Mood:
 
 _MOODS: tuple[tuple[tuple[str, ...], Mood], ...] = (
     (
-        ("night", "midnight", "moon", "moonlit", "stars", "starry", "dark"),
+        ("night", "midnight", "moon", "moonlit", "stars", "starry"),
         Mood(
-            name="night", zenith=(0.03, 0.05, 0.13), low=(0.14, 0.21, 0.36), haze=(0.12, 0.18, 0.30),
-            sun=(0.95, 0.96, 0.88), light=(1.0, 0.78, 0.42), ground_tint=(0.20, 0.28, 0.42), darkness=0.62,
+            name="night", zenith=(0.04, 0.07, 0.18), low=(0.20, 0.29, 0.47), haze=(0.17, 0.24, 0.38),
+            sun=(0.95, 0.96, 0.88), light=(1.0, 0.78, 0.42), ground_tint=(0.34, 0.44, 0.62), darkness=0.42,
             stars=1.0, clouds=0.35, sun_height=0.72,
         ),
     ),

@@ -111,6 +111,8 @@ def _standing(order: PictureOrder, width: int, height: int, subject: Subject) ->
     wide = round(tall * shape)
     sheet = _draw(order.prompt, colour, subject, tall, look)
     colours, alpha = sheet.finished(wide, tall)
+    if order.look_seed % 2:
+        colours, alpha = colours[:, ::-1], alpha[:, ::-1]
     left = round((width - wide) / 2 + width * float(take.uniform(-0.02, 0.02)))
     top = round((height - tall) * (0.62 if subject == "figure" else 0.55))
     scene = (

@@ -12,6 +12,14 @@ SHEET_WIDTH = 1.0
 """The drawing's width in its own units; it is as wide as high."""
 
 
+_MATERIALS: dict[str, Colour] = {
+    "copper": (0.72, 0.42, 0.26), "brass": (0.70, 0.54, 0.24), "gold": (0.80, 0.62, 0.22), "golden": (0.80, 0.62, 0.22),
+    "wooden": (0.50, 0.33, 0.19), "wood": (0.50, 0.33, 0.19), "leather": (0.44, 0.27, 0.18), "iron": (0.32, 0.33, 0.36),
+    "silver": (0.55, 0.58, 0.62), "red": (0.66, 0.22, 0.20), "blue": (0.24, 0.38, 0.62), "green": (0.26, 0.48, 0.32),
+    "yellow": (0.76, 0.62, 0.24), "teal": (0.20, 0.50, 0.50),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paints:
     """The colours of a prop; all stand away from the backdrop."""
@@ -29,14 +37,16 @@ def draw_prop(prompt: str, backdrop: Colour, unit: float, rng: np.random.Generat
     def apart(colour: Colour) -> Colour:
         return away_from(colour, backdrop)
 
+    words = [word.strip(".,;:!?\"'()-").lower() for word in prompt.split()]
+    material = next((_MATERIALS[word] for word in words if word in _MATERIALS), from_hsv(hue, 0.5, 0.58))
     paints = Paints(
-        body=apart(from_hsv(hue, 0.6, 0.6)),
+        body=apart(material),
         metal=apart((0.34, 0.36, 0.40)),
         accent=apart(from_hsv(hue + 0.4, 0.75, 0.75)),
         wood=apart((0.44, 0.28, 0.16)),
     )
     sheet = Cutout(SHEET_WIDTH, 1.0, unit)
-    for word in (word.strip(".,;:!?\"'()-").lower() for word in prompt.split()):
+    for word in words:
         for names, draw in _DRAWN:
             if word in names:
                 draw(sheet, paints)
