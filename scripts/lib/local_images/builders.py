@@ -23,6 +23,7 @@ from local_images.catalogue import Image
 
 PUBLIC_BASE = "docker.io/library/python:3.13-slim-trixie"
 _BUILD_TIMEOUT_SECONDS = 1800
+_PLENTY_BYTES = 6 * 2**30
 _DEBIAN_PACKAGES = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
@@ -161,7 +162,7 @@ class BuildahBuilder:
 
     def load(self, references: Sequence[str], engine: Engine) -> None:
         """Export image after image, uncompressed, into one archive of what the node lacks, and load that."""
-        with tempfile.TemporaryDirectory(dir=places.CACHE, prefix="load-") as scratch:
+        with tempfile.TemporaryDirectory(dir=_fast_folder(), prefix="videotask-load-") as scratch:
             archive, export = Path(scratch) / "images.tar", Path(scratch) / "export"
             with ImageArchive(archive, leave_out=engine.content_digests()) as images:
                 for reference in references:
@@ -193,6 +194,16 @@ class BuildahBuilder:
         return run(
             [*self._command, *words], env=self._env, log=log, check=check, timeout_seconds=_BUILD_TIMEOUT_SECONDS
         )
+
+
+def _fast_folder() -> Path:
+    """Return a folder in memory where there is plenty, else the cache: a load writes every layer twice on its way."""
+    meminfo = Path("/proc/meminfo").read_text()
+    available_bytes = int(meminfo.partition("MemAvailable:")[2].split()[0]) * 1024
+    memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
+    if memory.is_dir() and min(available_bytes, shutil.disk_usage(memory).free) > _PLENTY_BYTES:
+        return memory
+    return places.CACHE
 
 
 def _bytes_of(size: str) -> int:
