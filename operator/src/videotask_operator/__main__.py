@@ -71,7 +71,9 @@ def job_settings(settings: Settings) -> JobSettings:
         images=settings.step_images,
         pull_policy=settings.step_image_pull_policy,
         resources=settings.step_resources,
-        node_selector=settings.step_node_selector,
+        node_selectors={
+            step: settings.step_node_selector | settings.step_node_selectors.get(step, {}) for step in Step
+        },
         tolerations=settings.step_tolerations,
         service_account=settings.step_service_account,
     )

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     step_images: dict[Step, str] = Field(default_factory=dict)
     step_resources: dict[Step, dict[str, Any]] = Field(default_factory=dict)
     step_node_selector: dict[str, str] = Field(default_factory=dict)
+    """Node labels that every step's pod asks for."""
+    step_node_selectors: dict[Step, dict[str, str]] = Field(default_factory=dict)
+    """Further node labels of single steps; they win over the common ones."""
     step_tolerations: list[dict[str, Any]] = Field(default_factory=list)
     step_service_account: str = "videotask-step"
     step_image_pull_policy: str = "IfNotPresent"

@@ -71,6 +71,7 @@ def test_the_operator_reads_its_settings_from_the_rendered_config_map(render, mo
         "--set=fleet.maxActiveTasks=7",
         "--set-json=retryMinutes=[1,2.5]",
         "--set=steps.nodeSelector.disk=fast",
+        "--set=steps.nodeSelectors.video_assembly.cpu=fast",
         "--set=steps.concurrency.video_generation=4",
         "--set=providers.kling.baseURL=http://emulators:8080/",
         "--set-json=providers.pollIntervalSeconds=0.5",
@@ -85,6 +86,7 @@ def test_the_operator_reads_its_settings_from_the_rendered_config_map(render, mo
     assert settings.fleet_max_active_tasks == 7
     assert settings.retry_minutes == (1, 2.5)
     assert settings.step_node_selector == {"disk": "fast"}
+    assert settings.step_node_selectors == {Step.VIDEO_ASSEMBLY: {"cpu": "fast"}}
     assert settings.step_tolerations == [{"key": "films", "operator": "Exists"}]
     assert settings.step_concurrency == {Step.VIDEO_GENERATION: 4}
     assert settings.base_urls()[Provider.KLING] == "http://emulators:8080"

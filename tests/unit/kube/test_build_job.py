@@ -133,7 +133,7 @@ def test_deadline_grace_and_image_are_the_orders_and_the_settings() -> None:
 def test_the_clusters_own_wishes_reach_the_pod() -> None:
     settings = replace(
         JOBS,
-        node_selector={"disk": "fast"},
+        node_selectors={Step.VIDEO_GENERATION: {"disk": "fast"}, Step.VIDEO_ASSEMBLY: {"disk": "other"}},
         tolerations=[{"key": "film", "operator": "Exists"}],
         resources={Step.VIDEO_GENERATION: {"requests": {"cpu": "100m"}}},
         pull_secrets=["registry"],

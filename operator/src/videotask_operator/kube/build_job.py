@@ -50,7 +50,7 @@ class JobSettings:
     pull_secrets: Sequence[str] = ()
     resources: Mapping[Step, Mapping[str, Any]] = field(default_factory=dict)
     """Requests and limits of each step's container."""
-    node_selector: Mapping[str, str] = field(default_factory=dict)
+    node_selectors: Mapping[Step, Mapping[str, str]] = field(default_factory=dict)
     tolerations: Sequence[Mapping[str, Any]] = ()
     service_account: str = "videotask-step"
     """Has no rights; it only gives the report token its name."""
@@ -166,8 +166,8 @@ def _pod_spec(order: RunOrder, settings: JobSettings) -> dict[str, Any]:
         "containers": [_container(order, settings)],
         "volumes": _volumes(order, settings),
     }
-    if settings.node_selector:
-        spec["nodeSelector"] = dict(settings.node_selector)
+    if node_selector := settings.node_selectors.get(order.step):
+        spec["nodeSelector"] = dict(node_selector)
     if settings.tolerations:
         spec["tolerations"] = [dict(toleration) for toleration in settings.tolerations]
     if settings.pull_secrets:
