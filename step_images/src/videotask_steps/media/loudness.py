@@ -146,7 +146,8 @@ def _least_around(values: NDArray[np.float32], window: int) -> NDArray[np.float3
 
 
 def _mean_around(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
-    padded = np.pad(values.astype(np.float64), (window // 2, window - window // 2 - 1), mode="edge")
+    """Return the mean of the `window` values around each one, mirrored to `_least_around` where the window is even."""
+    padded = np.pad(values.astype(np.float64), (window - window // 2 - 1, window // 2), mode="edge")
     total = np.concatenate(([0.0], np.cumsum(padded)))
     means: NDArray[np.float32] = ((total[window:] - total[:-window]) / window).astype(np.float32)
     return means
