@@ -1,5 +1,6 @@
 """Directory-backed PersistentVolumes on the one node; it must never empty a folder that a claim still holds."""
 
+import itertools
 from typing import Any
 
 from local_cluster.engine import Engine
@@ -9,6 +10,7 @@ from local_cluster.kubectl import apply, fetch, kubectl
 STORAGE_CLASS = "videotask-local"
 _POOL_LABEL = "videotask.dev/volume-pool"
 _POOL_SIZE = 8
+_ENDED = ("Released", "Failed")
 _POOL_VOLUME_BYTES = "20Gi"
 
 
@@ -34,7 +36,7 @@ def make_volume(engine: Engine, name: str, *, size: str, namespace: str | None, 
     not `hostPath`: the kubelet applies fsGroup to the first alone.
     """
     existing = kubectl("get", "pv", name, "--ignore-not-found", "-o", "jsonpath={.status.phase}")
-    if existing in ("Released", "Failed"):
+    if existing in _ENDED:
         _discard(engine, name)
     folder = engine.make_volume_folder(name)
     apply(_volume(engine, name, folder, size=size, namespace=namespace, claim=claim))
@@ -42,21 +44,19 @@ def make_volume(engine: Engine, name: str, *, size: str, namespace: str | None, 
 
 
 def refill_pool(engine: Engine) -> None:
-    """Bring the pool that any claim may bind to back to its size: make what is missing, empty what was released."""
+    """See to it that `_POOL_SIZE` volumes stand ready for any claim; a released one is emptied and used again."""
     phases = {
-        volume["metadata"]["name"]: volume.get("status", {}).get("phase", "")
+        volume["metadata"]["name"]: volume.get("status", {}).get("phase", "Pending")
         for volume in fetch("pv", "-l", _POOL_LABEL)["items"]
     }
-    for name, phase in phases.items():
-        if phase in ("Released", "Failed"):
-            _discard(engine, name)
-    missing = [
-        name
-        for name in (f"videotask-pool-{number}" for number in range(1, _POOL_SIZE + 1))
-        if phases.get(name, "Released") in ("Released", "Failed")
-    ]
-    if missing:
-        apply(*(_pool_volume(engine, name) for name in missing))
+    for name in [name for name, phase in phases.items() if phase in _ENDED]:
+        _discard(engine, name)
+        del phases[name]
+    wanted = _POOL_SIZE - sum(phase in ("Available", "Pending") for phase in phases.values())
+    unused = (name for number in itertools.count(1) if (name := f"videotask-pool-{number}") not in phases)
+    new = list(itertools.islice(unused, max(0, wanted)))
+    if new:
+        apply(*(_pool_volume(engine, name) for name in new))
 
 
 def _pool_volume(engine: Engine, name: str) -> dict[str, Any]:
