@@ -37,8 +37,8 @@ examples:
 
 what lies where: everything is under ${VIDEOTASK_CACHE:-~/.cache/videotask-operator}: built programs in tools/ and bin/,
 the cluster's state, logs and pid files in cluster/, images kept for the next `up` in containerd/.
-volumes: `up` keeps eight ready for any claim of the default class videotask-local. A volume of theirs whose claim is gone
-is emptied at the next `up`, and `down` removes all of them: fetch a film before.
+volumes: `up` keeps eight ready for any claim of the default class videotask-local. One whose claim is gone is emptied
+at the next `up`, and `down` removes all of them: fetch a film before.
 exit codes: 0 done; 1 failed, or (status, kubeconfig, env) not up; 2 wrong usage; 3 no cluster can run on this machine.
 The native cluster does not enforce NetworkPolicy. VIDEOTASK_CLUSTER=native or =kind asks for one of the two.
 """

@@ -64,6 +64,9 @@ class Engine(Protocol):
     def image_tags(self) -> set[str]:
         """Return the names (with tags) of the images that the node has."""
 
+    def remove_images(self, references: list[str]) -> None:
+        """Make the node forget these images; containers that run of them go on."""
+
     def content_digests(self) -> set[str]:
         """Return the digests of all blobs that the node has: an archive may leave these out."""
 

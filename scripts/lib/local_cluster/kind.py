@@ -98,6 +98,10 @@ class KindEngine:
         command = [self._container, "exec", _NODE, "ctr", "--namespace", "k8s.io", "images", "list", "-q"]
         return set(run(command).split())
 
+    def remove_images(self, references: list[str]) -> None:
+        """Remove the names in the node's containerd."""
+        run([self._container, "exec", _NODE, "ctr", "--namespace", "k8s.io", "images", "remove", *references])
+
     def content_digests(self) -> set[str]:
         """Ask the content store of the node's containerd."""
         command = [self._container, "exec", _NODE, "ctr", "--namespace", "k8s.io", "content", "list", "-q"]

@@ -124,6 +124,10 @@ class NativeEngine:
         """Ask containerd for the names of the images in Kubernetes' namespace."""
         return set(run([*leftovers.CTR, "images", "list", "-q"]).split())
 
+    def remove_images(self, references: list[str]) -> None:
+        """Remove the names; containerd collects what no name holds."""
+        run([*leftovers.CTR, "images", "remove", *references], timeout_seconds=120)
+
     def content_digests(self) -> set[str]:
         """Ask containerd's content store."""
         return set(run([*leftovers.CTR, "content", "list", "-q"]).split())

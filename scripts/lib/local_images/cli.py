@@ -12,6 +12,7 @@ from local_cluster import places
 from local_cluster.choice import current_engine
 from local_cluster.console import paint, progress, say
 from local_cluster.errors import ClusterError
+from local_cluster.kubectl import kubectl
 
 from local_images.builders import Builder, BuildFacts, choose_builder
 from local_images.catalogue import EMULATORS, IMAGES, OPERATOR, POSTGRES, STEP_IMAGES, Image, tag_of, take_snapshot
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 _COMMANDS_HELP = (
     "all (default): build, then load where a cluster is up; build; load: into the cluster, what it lacks; "
-    "list: names, sizes and whether built and loaded; prune: forget images that no file here makes any more"
+    "list: names, sizes and whether built and loaded; prune: forget images that no file makes and no pod uses any more"
 )
 
 
@@ -183,11 +184,28 @@ def _list(builder: Builder, images: list[Image], base: str, context: Path) -> No
 
 
 def _prune(builder: Builder, references: dict[Image, str]) -> None:
-    names = tuple(f"localhost/{image.name}:" for image in IMAGES)
-    old = [name for name in builder.references() if name.startswith(names) and name not in references.values()]
+    current = set(references.values())
+    old = _old_among(builder.references(), current)
     for reference in old:
         builder.remove(reference)
-    say(f"Removed {len(old)} images.")
+    say(f"Removed {len(old)} built images.")
+    engine = current_engine()
+    if engine and engine.status().state == "up":
+        loaded = _old_among(engine.image_tags(), current | _images_in_use())
+        if loaded:
+            engine.remove_images(loaded)
+        say(f"Removed {len(loaded)} images from the cluster; what is in use there was left.")
+
+
+def _old_among(names: set[str], kept: set[str]) -> list[str]:
+    ours = tuple(f"localhost/{image.name}:" for image in IMAGES)
+    return sorted(name for name in names if name.startswith(ours) and name not in kept)
+
+
+def _images_in_use() -> set[str]:
+    """Return the images that a pod runs or that an operator's settings name for pods to come."""
+    objects = kubectl("get", "pods,configmaps", "--all-namespaces", "-o", "json", timeout_seconds=60)
+    return set(re.findall(r"localhost/videotask-[a-z-]+:[0-9a-f]+", objects))
 
 
 def _write(builder: Builder, references: dict[Image, str]) -> None:
