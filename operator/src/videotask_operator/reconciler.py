@@ -241,9 +241,10 @@ class Reconciler:
             self._wake_later(key, max(0.05, (plan.look_again_at - self.clock()).total_seconds()))
 
     async def _decide_and_record(self, key: TaskKey) -> tuple[Plan | None, datetime]:
-        observed = self.cluster.observe(key)
-        now = self.clock()
         async with self.store.transaction() as transaction:
+            # Inside, since a transaction waits its turn: a report recorded meanwhile must not be later than `now`.
+            observed = self.cluster.observe(key)
+            now = self.clock()
             situation = await self._situation(transaction, key, observed, now)
             plan = decide(situation) if situation else None
             if situation is None or plan is None:

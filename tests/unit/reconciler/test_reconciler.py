@@ -122,6 +122,17 @@ async def test_a_film_goes_through_every_phase_of_the_table_in_order(studio):
     assert len(studio.cluster.orders) == len(STEPS)
 
 
+async def test_a_decision_that_waited_its_turn_is_dated_after_what_was_recorded_meanwhile(studio):
+    studio.reconciler._sole.add(a_resource().uid)  # so that the first transaction it waits for is the decision's
+    async with studio.store.transaction():
+        studio.cluster.apply(a_resource())
+        for _ in range(100):  # turns of the loop, enough for the reconciler to stand in the queue behind us
+            await asyncio.sleep(0)
+        recorded_at = studio.reconciler.clock()
+    record = await studio.until(lambda: studio.cluster.shown) and await studio.record()
+    assert record.queued_at >= recorded_at
+
+
 async def test_one_run_is_open_at_a_time_and_run_numbers_rise(studio):
     studio.cluster.apply(a_resource())
     await make_film(studio)
