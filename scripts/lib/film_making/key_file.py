@@ -24,8 +24,8 @@ def read_keys(path: Path) -> dict[Provider, str]:
         raise FilmError(f"{path} cannot be read: {error.strerror}; {_how(path)}") from error
     if stat.S_IMODE(mode) & 0o077:
         raise FilmError(f"{path} may be read by others; first: chmod 600 {path}")
-    lines = dict(line.split("=", 1) for line in map(str.strip, text.splitlines()) if "=" in line and line[:1] != "#")
-    keys = {provider: lines.get(provider.key_variable, "").strip().strip("\"'") for provider in Provider}
+    lines = dict(map(_split, filter(_is_setting, text.splitlines())))
+    keys = {provider: lines.get(provider.key_variable, "") for provider in Provider}
     missing = [provider.key_variable for provider, key in keys.items() if not key]
     if missing:
         raise FilmError(f"{path} has no {', '.join(missing)}; {_how(path)}")
@@ -37,7 +37,7 @@ def check_keys(keys: Mapping[Provider, str], base_urls: Mapping[Provider, str]) 
     checks = {
         Provider.GEMINI: ("/v1beta/models?pageSize=1", "x-goog-api-key", "{}"),
         Provider.KLING: ("/tasks?task_ids=x", "Authorization", "Bearer {}"),
-        Provider.ELEVENLABS: ("/v1/user", "xi-api-key", "{}"),
+        Provider.ELEVENLABS: ("/v1/user/subscription", "xi-api-key", "{}"),
     }
     problems = []
     for provider, (path, header, form) in checks.items():
@@ -45,6 +45,15 @@ def check_keys(keys: Mapping[Provider, str], base_urls: Mapping[Provider, str]) 
         if problem is not None:
             problems.append(f"{provider.key_variable}: {base_urls[provider]} says {problem}")
     return problems
+
+
+def _is_setting(line: str) -> bool:
+    return "=" in line and not line.lstrip().startswith("#")
+
+
+def _split(line: str) -> tuple[str, str]:
+    name, _, value = line.partition("=")
+    return name.strip(), value.strip().strip("\"'")
 
 
 def _try(url: str, headers: Mapping[str, str]) -> str | None:

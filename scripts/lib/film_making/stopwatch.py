@@ -17,7 +17,7 @@ class Stopwatch:
     @contextmanager
     def part(self, name: str, words: str) -> Iterator[None]:
         """Announce one part and take its time."""
-        self._console.print(f"── {words}", style="bold", markup=False)
+        self._console.print(f"── {words}", style="bold", markup=False, soft_wrap=True)
         started = time.monotonic()
         yield
         self.parts.append((name, time.monotonic() - started))

@@ -72,7 +72,7 @@ def _documents(stream: IO[str]) -> Iterator[dict[str, Any]]:
     for line in stream:
         text += line
         # kubectl prints each object over many lines and closes it at the left margin.
-        if not line.startswith("}"):
+        if line[:1] not in {"{", "}"} or not line.rstrip().endswith("}"):
             continue
         with suppress(ValueError):
             found, end = decoder.raw_decode(text.lstrip())
