@@ -14,6 +14,7 @@ from videotask_contract.errors import FailureClass, PermanentError, VideoTaskErr
 from videotask_contract.resources import FrameSize
 from videotask_contract.steps import Step
 from videotask_steps.ledger import read_ledger
+from videotask_steps.media.composite import fill_frame
 from videotask_steps.steps.composite_creation import create_composites
 
 FRAME = FrameSize(width=640, height=360)
@@ -23,17 +24,21 @@ async def compose_all(project: FilmProject, *, run: int = 1):
     return await project.run(Step.COMPOSITE_CREATION, create_composites, run=run)
 
 
+def leftovers(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.part"))
+
+
 async def test_every_scene_gets_a_composite_of_the_frames_size(tmp_path: Path) -> None:
     project = await a_project(tmp_path, frame=FRAME)
     context = await compose_all(project)
     assert (context.progress.done, context.progress.total, context.progress.kept) == (3, 3, 0)
     done = read_ledger(tmp_path, Step.COMPOSITE_CREATION).current_items()
     for number in ("01", "02", "03"):
-        picture = Image.open(tmp_path / layout.composite(number))
-        assert (picture.format, picture.size, picture.mode) == ("PNG", (640, 360), "RGB")
+        with Image.open(tmp_path / layout.composite(number)) as picture:
+            assert (picture.format, picture.size, picture.mode) == ("PNG", (640, 360), "RGB")
         assert done[number].path == layout.composite(number)
         assert done[number].size_bytes == (tmp_path / layout.composite(number)).stat().st_size
-    assert not list(tmp_path.rglob("*.part"))
+    assert not leftovers(tmp_path)
 
 
 async def test_a_second_run_keeps_everything_and_an_edited_image_remakes_only_its_scenes(tmp_path: Path) -> None:
@@ -69,9 +74,10 @@ async def test_a_damaged_composite_is_made_again_to_the_same_bytes(tmp_path: Pat
 async def test_the_character_stands_in_the_environment_without_its_background(tmp_path: Path) -> None:
     project = await a_project(tmp_path, storyboard=a_storyboard(scenes=1, figures=1, props=0, places=1))
     await compose_all(project)
-    frame = np.asarray(Image.open(tmp_path / layout.composite("01"))).astype(int)
-    place = Image.open(tmp_path / (read_ledger(tmp_path, Step.ASSET_GENERATION).current("place-0").path))
-    plain = np.asarray(place.convert("RGB").resize((1920, 1080), Image.Resampling.LANCZOS)).astype(int)
+    with Image.open(tmp_path / layout.composite("01")) as picture:
+        frame = np.asarray(picture).astype(int)
+    with Image.open(tmp_path / read_ledger(tmp_path, Step.ASSET_GENERATION).current("place-0").path) as picture:
+        plain = np.asarray(fill_frame(picture.convert("RGB"), width=1920, height=1080)).astype(int)
     changed = np.abs(frame - plain).sum(axis=-1) > 60
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     assert 0.55 < (rows[-1] - rows[0]) / 1080 < 0.8

@@ -138,15 +138,15 @@ async def test_the_granted_concurrency_is_never_passed(film: Film) -> None:
 
 
 async def test_progress_goes_from_nothing_to_all_and_never_back(film: Film) -> None:
-    film.with_scenes(6).ready_for(VOICES)
-    for part in range(1, 7):
-        film.control.add_fault("hold_call", match={"prompt_contains": f"Part {part}"}, hold_seconds=1)
+    film.with_scenes(4).ready_for(VOICES)
+    for part in (2, 3):  # each held for longer than reports are apart
+        film.control.add_fault("hold_call", match={"prompt_contains": f"Part {part}"})
     ended = await film.run(VOICES, concurrency=1)
     assert ended.code == ExitCode.DONE
     told = [progress.done for progress in film.server.progress]
     assert told == sorted(told)
     assert len(set(told)) >= 3
-    assert {progress.total for progress in film.server.progress} == {6}
+    assert {progress.total for progress in film.server.progress} == {4}
     spent = [progress.spent_usd for progress in film.server.progress]
     assert max(spent) > 0
 
