@@ -122,6 +122,19 @@ async def test_resyncs_go_on_until_told_to_stop(server, cluster, bodies) -> None
     await asyncio.wait_for(loop, 2)
 
 
+async def test_an_object_nobody_foresaw_does_not_end_the_resyncs(server, cluster, bodies) -> None:
+    server.put(objects(Kind.TASK, "studio"), bodies.task())
+    server.objects[one(Kind.TASK, "studio", "film")]["metadata"]["creationTimestamp"] = "yesterday"
+    stop = asyncio.Event()
+    loop = asyncio.create_task(cluster.keep_synced(every_seconds=0.01, stop=stop))
+    await _until(lambda: len(server.requests) > 8)
+    assert not cluster.is_synced
+    server.objects[one(Kind.TASK, "studio", "film")]["metadata"]["creationTimestamp"] = "2026-11-21T12:00:00Z"
+    await _until(lambda: cluster.is_synced)
+    stop.set()
+    await asyncio.wait_for(loop, 2)
+
+
 async def test_watches_begin_anew_when_the_custom_resources_are_served_again(server, cluster) -> None:
     calls: list[int] = []
     cluster.on_served_again(lambda: calls.append(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
@@ -58,8 +59,12 @@ class Api:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections at once, without the TLS goodbye that the loop may not live long enough to hear."""
+        session = self._client.rest_client.pool_manager
+        if session is not None and session.connector is not None:
+            await session.connector.close(abort_ssl=True)
         await self._client.close()  # type: ignore[no-untyped-call]
+        await asyncio.sleep(0)
 
     async def fetch(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """GET one object."""

@@ -142,7 +142,7 @@ class KubeCluster:
     async def keep_synced(self, *, every_seconds: float, stop: asyncio.Event) -> None:
         """Resync now and then every so many seconds, sooner after a failure, until `stop` is set."""
         while not stop.is_set():
-            is_ok = await self.resync()
+            is_ok = await self._try_resync()
             pause = every_seconds if is_ok else min(_RETRY_RESYNC_SECONDS, every_seconds)
             try:
                 await asyncio.wait_for(stop.wait(), timeout=pause)
@@ -268,6 +268,13 @@ class KubeCluster:
         return (
             owner is not None and owner.kind == "Job" and owner.uid == self._cache.job_uid(meta.namespace, owner.name)
         )
+
+    async def _try_resync(self) -> bool:
+        try:
+            return await self.resync()
+        except Exception:  # noqa: BLE001  one object that nobody foresaw must not end the lists for all others
+            _log.exception("resync_broke")
+            return False
 
     async def _relist(self, kind: Kind, namespace: str) -> VideoTaskError | None:
         try:
