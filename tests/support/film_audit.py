@@ -96,8 +96,11 @@ def audit_film(folder: Path, film: Path | None = None, *, frame: FrameSize | Non
     scenes = _scenes(folder, frame)
     planned_frames = sum(scene.frames for scene in scenes)
     facts, findings = _container(film, frame, planned_frames)
-    first_frames = _first_frames(film, {scene.start_frame for scene in scenes})
-    sound = _decode(film, RATE_HZ)
+    try:
+        first_frames = _first_frames(film, {scene.start_frame for scene in scenes})
+        sound = _padded(_decode(film, RATE_HZ), round(planned_frames / frame.frames_per_second * RATE_HZ))
+    except (av.FFmpegError, subprocess.CalledProcessError) as error:
+        return Audit(facts=facts, rows=(), findings=[*findings, f"the film: it does not decode cleanly: {error}"])
     rows = _rows(scenes, first_frames, sound, frame)
     for row in rows:
         findings += _judge(row)
@@ -154,8 +157,9 @@ def _container(film: Path, frame: FrameSize, planned_frames: int) -> tuple[dict[
             "frames_per_second": float(video.average_rate or 0),
         }
     boxes = _boxes(film)
-    words = _ffmpeg("-v", "info", "-nostats", "-err_detect", "explode", "-xerror", "-i", str(film),
-                    "-map", "0", "-af", "ebur128=framelog=quiet", "-f", "null", "-")  # fmt: skip
+    words = _ffmpeg(
+        "-v", "info", "-nostats", "-i", str(film), "-vn", "-af", "ebur128=framelog=quiet", "-f", "null", "-"
+    )
     loudness = re.findall(r"\bI:\s+(-?[0-9.]+|-inf) LUFS", words)
     facts["loudness_lufs"] = float(loudness[-1]) if loudness else float("-inf")
     errors = _ffmpeg("-v", "error", "-err_detect", "explode", "-i", str(film), "-map", "0", "-f", "null", "-").strip()
@@ -290,6 +294,11 @@ def _find(window: Mono, wanted: Mono, rate_hz: int) -> tuple[float, float]:
     part = window[best : best + len(wanted)]
     norm = np.linalg.norm(part) * np.linalg.norm(wanted[: len(part)])
     return best / rate_hz, float(abs(correlation[best]) / max(norm, 1e-9))
+
+
+def _padded(sound: Mono, count: int) -> Mono:
+    """Return the sound with silence after it up to `count` samples: a film that ends early is audited all the same."""
+    return np.concatenate([sound, np.zeros(max(0, count - len(sound)))])
 
 
 def _refined(sound: Mono, narration: Mono, near_seconds: float) -> int:
