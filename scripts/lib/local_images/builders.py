@@ -16,7 +16,6 @@ from local_cluster.engine import Engine
 from local_cluster.errors import CannotRunError
 from local_cluster.kind import container_engine
 from local_cluster.tools import ensure_debian_packages
-
 from local_images.archive import ImageArchive
 from local_images.base import base_reference, make_base
 from local_images.catalogue import Image

@@ -13,7 +13,6 @@ from local_cluster.choice import current_engine
 from local_cluster.console import paint, progress, say
 from local_cluster.errors import ClusterError
 from local_cluster.kubectl import kubectl
-
 from local_images.builders import Builder, BuildFacts, choose_builder
 from local_images.catalogue import EMULATORS, IMAGES, OPERATOR, POSTGRES, STEP_IMAGES, Image, tag_of, take_snapshot
 from local_images.host_settings import find_ca_bundle, pip_configuration

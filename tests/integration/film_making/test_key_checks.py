@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from film_making.key_file import check_keys
 from film_making.samples import DEMO_KEYS
-
 from videotask_contract.steps import Provider
 from videotask_emulators.testing import EmulatorProcess
 

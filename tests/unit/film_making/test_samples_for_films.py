@@ -7,11 +7,11 @@ import json
 import sys
 
 import pytest
+
 from film_making import film, samples, watch
 from film_making.failure import FilmError
 from film_making.key_file import read_keys
 from film_making.results import price_usd
-
 from videotask_contract.steps import Provider
 
 

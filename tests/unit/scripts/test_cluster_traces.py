@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from local_cluster import network, places, processes
 from local_cluster.parts import all_parts, part_named
 

@@ -1,6 +1,7 @@
 """What an image build borrows from the machine."""
 
 import pytest
+
 from local_cluster.errors import ClusterError
 from local_images import host_settings
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from image_build.pick_modules import files_of, find_modules
 from local_cluster.errors import ClusterError
 from local_cluster.places import REPOSITORY
