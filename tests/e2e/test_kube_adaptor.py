@@ -143,7 +143,7 @@ class Watched:
         return self
 
     async def until(
-        self, key: TaskKey, what: Callable[[Observation], Any], *, deadline_seconds: float = 40
+        self, key: TaskKey, what: Callable[[Observation], Any], *, deadline_seconds: float = 120
     ) -> Observation:
         """Return the first observation for which `what` holds; wakes up for changes alone, never by asking."""
         try:
