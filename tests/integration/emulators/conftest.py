@@ -50,11 +50,11 @@ class Kling:
     key: str = "kling-demo-key"
 
     def create(
-        self, frame: str, prompt: str = "a slow push in", *, model: str = "kling-2.5-turbo", **changes: Any
+        self, frame: str, prompt: str = "a slow push in", *, model: str = "kling-3.0", **changes: Any
     ) -> httpx.Response:
         settings = {
             "resolution": "720p",
-            "duration": 5,
+            "duration": 3,
             "audio": "off",
             "multi_shot": False,
             **changes.pop("settings", {}),

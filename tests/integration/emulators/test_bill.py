@@ -38,7 +38,7 @@ def test_what_the_providers_tell_is_what_is_billed(
     assert {entry["kind"]: Decimal(entry["amount_usd"]) for entry in bill["entries"]} == told
     assert Decimal(bill["total_usd"]) == sum(told.values())
     assert told["image"] == Decimal("0.0336")
-    assert told["video"] == Decimal("0.21")
+    assert told["video"] == Decimal("0.252")
     assert told["sfx"] == Decimal("0.12")
     assert told["speech"] == Decimal("0.004")
 
@@ -50,7 +50,7 @@ def test_a_price_factor_moves_what_is_told_and_what_is_billed_alike(
     told = told_usd(voice, gemini, kling, frame)
     assert {entry["kind"]: Decimal(entry["amount_usd"]) for entry in control.bill()["entries"]} == told
     assert told["image"] == Decimal("0.04032")
-    assert told["video"] == Decimal("0.252")
+    assert told["video"] == Decimal("0.3024")
     assert told["sfx"] == Decimal("0.144")
     assert told["speech"] == Decimal("0.0048")
 

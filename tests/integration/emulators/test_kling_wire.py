@@ -28,7 +28,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_job_goes_from_submitted_to_a_playable_clip_of_the_ordered_length(kling: Any, frame: str) -> None:
-    created = kling.create(frame, external_task_id="task-1").json()
+    created = kling.create(frame, model="kling-2.5-turbo", settings={"duration": 5}, external_task_id="task-1").json()
     assert (created["code"], created["message"], created["data"]["status"]) == (0, "SUCCEED", "submitted")
     assert created["request_id"]
     task = kling.finished(created["data"]["id"])
@@ -79,7 +79,8 @@ def test_a_legacy_pair_signs_its_calls(kling: Any, token: str, code: int) -> Non
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"settings": {"duration": 7}}, "duration"),
+        ({"model": "kling-2.5-turbo", "settings": {"duration": 7}}, "duration"),
+        ({"model": "kling-2.6", "settings": {"duration": 3}}, "duration"),
         ({"settings": {"duration": "5"}}, "duration"),
         ({"settings": {"resolution": "4k"}}, "resolution"),
         ({"settings": {"audio": "native"}}, "audio"),
@@ -161,9 +162,9 @@ def test_open_jobs_are_limited_for_each_key_and_model(kling: Any, control: Any, 
     control.add_fault("stuck_job", provider="kling", match={"key_id": "narrow"}, times=-1)
     narrow = type(kling)(kling.http, "narrow-key")
     assert [narrow.create(frame).json()["code"] for _ in range(3)] == [0, 0, 1303]
-    assert narrow.create(frame, model="kling-2.6").json()["code"] == 0
+    assert narrow.create(frame, model="kling-3.0-turbo").json()["code"] == 0
     assert kling.create(frame).json()["code"] == 0
-    assert control.in_flight()["kling/narrow"]["high_water"]["kling-2.5-turbo"] == 2
+    assert control.in_flight()["kling/narrow"]["high_water"]["kling-3.0"] == 2
     assert len([entry for entry in control.bill()["entries"] if entry["key_id"] == "narrow"]) == 3
 
 
