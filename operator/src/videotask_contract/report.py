@@ -84,7 +84,7 @@ class Progress(ContractModel):
     total: int
     kept: int = 0
     spent_usd: Usd = Decimal(0)
-    """This run's spend so far, unknown outcomes at their upper bound."""
+    """This run's settled spend so far, to be shown; calls under way stand in its reservation, so it never goes back."""
     message: Annotated[str, Field(max_length=200)] = ""
 
 

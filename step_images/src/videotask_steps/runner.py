@@ -126,13 +126,13 @@ def _failure_of(error: Exception) -> Failure:
 
 
 def _progress(context: StepContext) -> Progress:
-    progress = context.progress
+    progress, ledger, run_id = context.progress, context.ledger, context.task.run_id
     return Progress(
-        run_id=context.task.run_id,
+        run_id=run_id,
         done=progress.done,
         total=progress.total,
         kept=progress.kept,
-        spent_usd=context.ledger.spent_usd(context.task.run_id),
+        spent_usd=ledger.spent_usd(run_id) - ledger.possibly_usd(run_id),
         message=progress.message,
     )
 

@@ -148,7 +148,19 @@ async def test_progress_goes_from_nothing_to_all_and_never_back(film: Film) -> N
     assert len(set(told)) >= 3
     assert {progress.total for progress in film.server.progress} == {4}
     spent = [progress.spent_usd for progress in film.server.progress]
+    assert spent == sorted(spent)
     assert max(spent) > 0
+    assert film.server.finals[-1].spent_usd >= max(spent)
+
+
+async def test_the_price_that_is_shown_never_goes_back_while_calls_are_under_way(film: Film) -> None:
+    film.with_scenes(3).ready_for(CLIPS)
+    film.control.add_fault("slow_job", seconds=3)  # so that progress is told while two are settled and one is not
+    ended = await film.run(CLIPS, concurrency=3)
+    assert ended.code == ExitCode.DONE
+    spent = [progress.spent_usd for progress in film.server.progress]
+    assert spent == sorted(spent)
+    assert max(spent) <= film.control.total_usd()
 
 
 async def test_when_nobody_hears_the_last_word_it_stands_as_termination_message(film: Film) -> None:
