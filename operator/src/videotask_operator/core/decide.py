@@ -356,9 +356,13 @@ def _open_run(draft: Draft, situation: Situation, spec: VideoTaskSpec, channel: 
     )
     draft.put_run(run)
     draft.change(last_run_number=number, next_attempt_at=None)
-    draft.move(TRAITS[step].working, f"run {number}: {count(terms.estimate.items, TRAITS[step].item_name)}")
+    draft.move(TRAITS[step].working, f"run {number}: {_work_of(step, terms.estimate)}")
     order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=situation.rules)
     draft.actions.append(CreateRun(order=order))
+
+
+def _work_of(step: Step, estimate: StepEstimate) -> str:
+    return "the film" if step is Step.VIDEO_ASSEMBLY else count(estimate.items, TRAITS[step].item_name)
 
 
 def _finished_items(draft: Draft, step: Step) -> int:

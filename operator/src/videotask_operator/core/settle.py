@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from videotask_contract.errors import FailureClass
 from videotask_contract.layout import FILM, task_folder
@@ -26,12 +27,13 @@ def settle_report(draft: Draft, run: RunRecord, report: FinalReport, *, rules: R
     closed = replace(
         run,
         closed_at=draft.now,
-        done=report.done,
-        total=report.total,
+        # A report without items is from a run that ended before it could count them.
+        done=report.done if report.total else run.done,
+        total=report.total or run.total,
         kept=report.kept,
         kept_usd=report.kept_usd,
         spent_usd=report.spent_usd,
-        ledger_read=not report.cut,
+        ledger_read=not report.cut or _cannot_have_spent(run, report),
         retry_after_seconds=report.failure.retry_after_seconds if report.failure else None,
     )
     _count_items(draft, run.step, report)
@@ -117,6 +119,11 @@ def _mark_ledger_read(draft: Draft, run: RunRecord, report: FinalReport) -> None
             draft.put_run(replace(earlier, ledger_read=True, spent_usd=sum(lines, Decimal(0))))
 
 
+def _cannot_have_spent(run: RunRecord, report: FinalReport) -> bool:
+    """No pod of this run ever got the start permit, so that nothing was paid under it."""
+    return run.permitted_at is None and report.spent_usd == 0
+
+
 def _finish(draft: Draft, run: RunRecord, report: FinalReport) -> None:
     draft.put_run(replace(run, outcome=RunOutcome.DONE, exit_code=0))
     traits = TRAITS[run.step]
@@ -138,7 +145,7 @@ def _finish(draft: Draft, run: RunRecord, report: FinalReport) -> None:
 
 def _count_items(draft: Draft, step: Step, report: FinalReport) -> None:
     traits = TRAITS[step]
-    if traits.metadata_done and traits.metadata_total:
+    if traits.metadata_done and traits.metadata_total and report.total:
         counts = {traits.metadata_done: report.done, traits.metadata_total: report.total}
         draft.change(step_completion_metadata={**draft.record.step_completion_metadata, **counts})
 
@@ -146,8 +153,17 @@ def _count_items(draft: Draft, step: Step, report: FinalReport) -> None:
 def show_for_review(draft: Draft, gate: Gate) -> None:
     """Put a gate on show, in a round of its own; decisions of earlier rounds no longer count."""
     draft.change(review_gate=gate, review_round=draft.record.review_round + 1, review_required_at=draft.now)
-    draft.wait("AwaitingApproval", f"a person decides: {gate.value} (round {draft.record.review_round})")
-    draft.tell("AwaitingApproval", f"{gate.value} is ready for review, round {draft.record.review_round}")
+    words = f"{_SHOWN[gate]} ready for review, round {draft.record.review_round}"
+    draft.wait("AwaitingApproval", f"{words}: look, then approve by the command in status.review")
+    draft.tell("AwaitingApproval", words)
+
+
+_SHOWN: Final = {
+    Gate.ASSETS: "the images are",
+    Gate.VIDEO: "the clips are",
+    Gate.NARRATION: "the narrations are",
+    Gate.FINAL: "the film is",
+}
 
 
 def _film(record: TaskRecord, film: Film) -> FilmStatus:
