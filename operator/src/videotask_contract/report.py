@@ -121,7 +121,7 @@ class FinalReport(ContractModel):
     spend: tuple[Spend, ...] = ()
     """Every paid call in this step's ledger, earlier runs too: the operator skips those it knows."""
     cut: bool = False
-    """True when items and spend were left out to fit a termination message."""
+    """True when items and spend are left out: to fit a termination message, or because no ledger was opened."""
 
 
 class Directive(StrEnum):

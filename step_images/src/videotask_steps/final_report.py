@@ -37,8 +37,8 @@ def build_final_report(context: StepContext, failure: Failure | None) -> FinalRe
 
 
 def build_early_report(*, run_id: str, step: Step, failure: Failure) -> FinalReport:
-    """Return the report of a run that ended before it could open its ledger."""
-    return FinalReport(run_id=run_id, step=step.value, outcome="failed", done=0, total=0, failure=failure)
+    """Return the report of a run that ended before it could open its ledger: it says nothing of what was spent."""
+    return FinalReport(run_id=run_id, step=step.value, outcome="failed", done=0, total=0, failure=failure, cut=True)
 
 
 def failure_of(error: BaseException) -> Failure:

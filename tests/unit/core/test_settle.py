@@ -116,3 +116,29 @@ def test_a_report_speaks_for_the_killed_runs_before_it():
 def test_a_cut_report_leaves_the_reservation_standing():
     draft = settle(a_run(), a_report(a_run(), cut=True, spent_usd=Decimal("0.05")))
     assert not draft.runs["run1"].ledger_read
+
+
+def an_early_report(run):
+    failure = Failure(failure_class=FailureClass.NETWORK, message="no start permit")
+    return a_report(run, outcome="failed", done=0, total=0, cut=True, failure=failure)
+
+
+def test_a_run_that_never_opened_its_ledger_speaks_for_no_killed_run_before_it():
+    killed = a_run(number=1, closed_at=NOON, outcome=RunOutcome.LOST)
+    draft = settle(a_run(number=2), an_early_report(a_run(number=2)), others=[killed])
+    assert not draft.runs["run1"].ledger_read
+
+
+def test_only_a_run_that_got_no_permit_is_sure_to_have_paid_nothing():
+    draft = settle(a_run(), an_early_report(a_run()))
+    assert draft.runs["run1"].ledger_read
+    permitted = a_run(permitted_at=NOON, permitted_pod_uid="another pod")
+    assert not settle(permitted, an_early_report(permitted)).runs["run1"].ledger_read
+
+
+def test_a_run_that_never_began_to_count_leaves_the_counts_as_they_were():
+    run = a_run(done=1, total=2)
+    record = a_record(phase=Phase.GENERATING_ASSETS, step_completion_metadata={"assets_generated": 1})
+    draft = settle(run, an_early_report(run), record=record)
+    assert (draft.runs["run1"].done, draft.runs["run1"].total) == (1, 2)
+    assert draft.record.step_completion_metadata == {"assets_generated": 1}
