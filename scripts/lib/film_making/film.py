@@ -78,7 +78,10 @@ def _make_film(console: Console) -> None:
     name = task_manifest["metadata"]["name"]
     started = time.monotonic()
     console.print(
-        f"── The film, as `kubectl -n {namespace} get videotask {name} -w` shows it", style="bold", markup=False
+        f"── The film, as `kubectl -n {namespace} get videotask {name} -w` shows it",
+        style="bold",
+        markup=False,
+        soft_wrap=True,
     )
     installation.apply_film(channel_manifest, task_manifest)
     status = _watch(console, name, namespace, title=results.film_title(task))

@@ -15,7 +15,7 @@ from film_making.places import BUILD, CHART, REPOSITORY, SAMPLES
 from film_making.samples import Manifest
 from videotask_contract.resources import ChannelSpec
 from videotask_contract.steps import Provider
-from videotask_operator.cli.kubectl import get_json, kubectl
+from videotask_operator.cli.kubectl import kubectl
 from videotask_operator.core.order import account_for
 
 _RELEASE = "videotask"
@@ -23,13 +23,13 @@ _EMULATORS = "videotask-emulators"
 _INSTALL_SECONDS = 300
 
 
-def run_script(*words: str, quiet: bool = False) -> str:
+def run_script(*words: str) -> str:
     """Run one of the project's scripts, its messages going to the terminal; FilmError carries its exit code."""
     done = subprocess.run(
         [str(REPOSITORY / words[0]), *words[1:]], stdout=subprocess.PIPE, text=True, check=False, cwd=REPOSITORY
     )
     if done.returncode != 0:
-        raise FilmError("" if quiet else f"{' '.join(words)} failed", exit_code=done.returncode)
+        raise FilmError(f"{' '.join(words)} failed", exit_code=done.returncode)
     return done.stdout
 
 
@@ -84,15 +84,6 @@ class Installation:
         """Return what the emulators have charged since their pod started."""
         path = f"/api/v1/namespaces/{self.namespace}/services/{_EMULATORS}:http/proxy/_control/bill"
         return Decimal(json.loads(kubectl("get", "--raw", path))["total_usd"])
-
-    def operator_image_ids(self, task_uid: str) -> dict[str, str]:
-        """Return the image digest of each step's pod of a task."""
-        pods = get_json("pods", "-n", self.namespace, "-l", f"videotask.dev/task-uid={task_uid}")["items"]
-        return {
-            pod["metadata"]["labels"]["videotask.dev/step"]: pod["status"]["containerStatuses"][0]["imageID"]
-            for pod in pods
-            if pod["status"].get("containerStatuses")
-        }
 
     def _apply(self, *objects: Manifest) -> None:
         # Server-side: client-side apply would keep a copy of each Secret in an annotation.
