@@ -175,6 +175,17 @@ class TestTasks:
         assert (await ask(store, "load_earlier_task", key, uid="new")).uid == "old"
         assert (await ask(store, "load_earlier_task", key, uid="old")).uid == "new"
 
+    async def test_by_name_a_record_that_is_not_over_with_comes_first_and_then_the_dearest(self, store):
+        key = TaskKey("studio", "film")
+        dear = a_record(uid="dear", resource_gone=True, pipeline_cost_usd=Decimal(10))
+        cheap, last = a_record(uid="cheap", resource_gone=True), a_record(uid="last", resource_gone=True)
+        await given(store, dear, cheap, last)
+        assert (await ask(store, "load_task_by_key", key)).uid == "last"
+        assert (await ask(store, "load_earlier_task", key, uid="last")).uid == "dear"
+        await given(store, replace(cheap, resource_gone=False))
+        assert (await ask(store, "load_task_by_key", key)).uid == "cheap"
+        assert (await ask(store, "load_earlier_task", key, uid="last")).uid == "cheap"
+
     async def test_active_tasks_are_the_queued_and_those_at_work_and_waiting_for_people_holds_no_place(self, store):
         waiting_for_people = {Phase.FINAL_REVIEW, Phase.APPROVED}
         for phase in Phase:

@@ -80,10 +80,10 @@ class Transaction(Protocol):
         """Return the task's record."""
 
     async def load_task_by_key(self, key: TaskKey) -> TaskRecord | None:
-        """Return the latest record under this namespace and name, whatever its uid."""
+        """Return the record under this namespace and name whose resource is not known to be gone, else the latest."""
 
     async def load_earlier_task(self, key: TaskKey, *, uid: str) -> TaskRecord | None:
-        """Return the latest record under this namespace and name whose uid is another."""
+        """Return one of this name with another uid: one whose resource is not known to be gone, else the dearest."""
 
     async def load_runs(self, task_uid: str) -> tuple[RunRecord, ...]:
         """Return all runs of a task, oldest first."""

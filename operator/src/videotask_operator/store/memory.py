@@ -66,11 +66,15 @@ class MemoryTransaction:
 
     async def load_task_by_key(self, key: TaskKey) -> TaskRecord | None:
         """See the port."""
-        return self._latest(key, other_than=None)
+        named = self._named(key, other_than=None)
+        return max(named, key=lambda pair: (not pair[1].resource_gone, pair[0]))[1] if named else None
 
     async def load_earlier_task(self, key: TaskKey, *, uid: str) -> TaskRecord | None:
         """See the port."""
-        return self._latest(key, other_than=uid)
+        named = self._named(key, other_than=uid)
+        if not named:
+            return None
+        return max(named, key=lambda pair: (not pair[1].resource_gone, pair[1].pipeline_cost_usd, pair[0]))[1]
 
     async def load_runs(self, task_uid: str) -> tuple[RunRecord, ...]:
         """See the port."""
@@ -196,9 +200,9 @@ class MemoryTransaction:
 
     # --- within the snapshot ------------------------------------------------------------------------------------
 
-    def _latest(self, key: TaskKey, *, other_than: str | None) -> TaskRecord | None:
+    def _named(self, key: TaskKey, *, other_than: str | None) -> list[tuple[int, TaskRecord]]:
         named = [task for task in self._state.tasks.values() if task.key == key and task.uid != other_than]
-        return named[-1] if named else None
+        return list(enumerate(named))
 
     def _require_task(self, uid: str) -> None:
         if uid not in self._state.tasks:

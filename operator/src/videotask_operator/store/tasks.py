@@ -21,13 +21,15 @@ LISTED: Final = PLACE_HOLDING | {Phase.QUEUED}
 
 # Statements are made once: building one costs as much as running it.
 _BY_UID: Final = select(tasks).where(tasks.c.id == bindparam("uid"))
-_BY_KEY: Final = (
-    select(tasks)
-    .where(tasks.c.namespace == bindparam("namespace"), tasks.c.name == bindparam("name"))
-    .order_by(tasks.c.seq.desc())
+_OF_NAME: Final = select(tasks).where(tasks.c.namespace == bindparam("namespace"), tasks.c.name == bindparam("name"))
+# A record whose resource is gone is over with; one that is not must still be ended, however old it is.
+_BY_KEY: Final = _OF_NAME.order_by(tasks.c.resource_gone, tasks.c.seq.desc()).limit(1)
+_EARLIER: Final = (
+    _OF_NAME.where(tasks.c.id != bindparam("uid"))
+    # Then the dearest: a film that was paid for is not forgotten because another try at it paid nothing.
+    .order_by(tasks.c.resource_gone, tasks.c.pipeline_cost_usd.desc(), tasks.c.seq.desc())
     .limit(1)
 )
-_EARLIER: Final = _BY_KEY.where(tasks.c.id != bindparam("uid"))
 _ACTIVE: Final = (
     select(tasks.c.id, tasks.c.namespace, tasks.c.channel, tasks.c.priority, tasks.c.queued_at, tasks.c.status)
     .where(tasks.c.status.not_in(TERMINAL), tasks.c.status.in_(LISTED))
@@ -62,12 +64,12 @@ async def load_task(session: AsyncConnection, uid: str) -> TaskRecord | None:
 
 
 async def load_task_by_key(session: AsyncConnection, key: TaskKey) -> TaskRecord | None:
-    """Return the record that was made last under this namespace and name."""
+    """Return the record under this namespace and name that is not over with, else the one that was made last."""
     return await _one(session, _BY_KEY, {"namespace": key.namespace, "name": key.name})
 
 
 async def load_earlier_task(session: AsyncConnection, key: TaskKey, *, uid: str) -> TaskRecord | None:
-    """Return the record that was made last under this namespace and name with another uid."""
+    """Return the record of this name with another uid that is not over with, else the one that cost most."""
     return await _one(session, _EARLIER, {"namespace": key.namespace, "name": key.name, "uid": uid})
 
 
