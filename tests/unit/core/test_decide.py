@@ -166,6 +166,14 @@ class TestOpeningRuns:
         assert len(plan.actions) == 1
         assert plan.record.next_attempt_at is None
 
+    def test_a_model_without_a_price_in_mid_film_is_said_and_waits(self):
+        situation = a_situation(quality={"imageModel": "no-such-model"}).with_record(phase=Phase.ASSETS_READY)
+        plan = plan_of(situation)
+        assert plan.record.waiting_reason == "NoPrice"
+        assert "no-such-model" in plan.record.message
+        assert plan.look_again_at is not None
+        assert not plan.actions
+
     def test_concurrency_is_what_the_account_has_left(self):
         channel = a_channel(
             credentials={
@@ -351,6 +359,18 @@ class TestStopping:
         plan = plan_of(a_situation().with_record(**record))
         assert plan.record.phase is Phase.GENERATING_VIDEO
         assert plan.again
+
+    def test_an_attempt_raised_while_suspended_in_an_error_is_still_honoured(self):
+        record = {"phase": Phase.SUSPENDED, "resume_phase": Phase.VIDEO_ERROR, "step": Step.VIDEO_GENERATION}
+        back = plan_of(a_situation(attempt=2).with_record(**record))
+        assert back.record.phase is Phase.VIDEO_ERROR
+        on = plan_of(a_situation(attempt=2).with_record(**_fields(back.record)))
+        assert on.record.phase is Phase.GENERATING_VIDEO
+
+    @pytest.mark.parametrize("state", ["Suspended", "Cancelled"])
+    def test_an_approved_film_is_completed_whatever_is_wanted_since(self, state):
+        plan = plan_of(a_situation(state=state).with_record(phase=Phase.APPROVED, step=None))
+        assert plan.record.phase is Phase.COMPLETED
 
     def test_a_deleted_resource_ends_its_run_first(self):
         run = a_run(job_created_at=NOON)

@@ -114,6 +114,9 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
         return
     draft.change(priority=spec.priority, title=spec.title, channel=spec.channel_ref.name)
     _estimate(draft, situation, spec)
+    if draft.record.phase is Phase.APPROVED:
+        _complete(draft)
+        return
     if spec.state is not DesiredState.RUNNING:
         _stop(draft, situation, spec.state)
         return
@@ -127,8 +130,6 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
         _retry_after_error(draft, spec)
     elif phase is Phase.QUEUED:
         _queue(draft, situation)
-    elif phase is Phase.APPROVED:
-        _complete(draft)
     elif draft.record.review_gate is not None:
         _review(draft, spec)
     elif _needs_review(draft.record, spec) is not None:
@@ -158,7 +159,7 @@ def _estimate(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
 def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
     phase = draft.record.phase
     target = Phase.CANCELLED if wanted is DesiredState.CANCELLED else Phase.SUSPENDED
-    if phase is target or phase is Phase.APPROVED:
+    if phase is target:
         return
     run = draft.open_run
     if run is not None and not end_run(draft, run, observed=situation.observed):
@@ -178,7 +179,9 @@ def _resume(draft: Draft, spec: VideoTaskSpec) -> None:
     if record.message.startswith("its record was lost") and spec.attempt <= record.attempt:
         return
     back = record.resume_phase or Phase.QUEUED
-    draft.change(resume_phase=None, attempt=max(record.attempt, spec.attempt), next_attempt_at=None)
+    if back not in ERRORS:  # there a raised attempt is still to be honoured
+        draft.change(attempt=max(record.attempt, spec.attempt))
+    draft.change(resume_phase=None, next_attempt_at=None)
     draft.move(back, "resumed")
     draft.tell("Resumed", "goes on where it stopped")
     draft.again = True
@@ -249,7 +252,7 @@ def _content_hindrance(spec: VideoTaskSpec, channel: ChannelSpec, rules: Rules) 
     try:
         estimate_by_step(spec, channel, rules.prices)
     except KeyError as error:
-        return "NoPrice", f"spec.quality: the price table has no entry for {error}; choose another or add its price"
+        return "NoPrice", _no_price(error)
     for scene in spec.storyboard.scenes if spec.storyboard else ():
         seconds = estimated_narration_seconds(scene.narration, speed=channel.voice.speed_percent / 100)
         try:
@@ -262,6 +265,10 @@ def _content_hindrance(spec: VideoTaskSpec, channel: ChannelSpec, rules: Rules) 
         except BadInputError as error:
             return "NarrationTooLong", f"spec.storyboard.scenes[{scene.name}].narration: {error.message}"
     return None
+
+
+def _no_price(error: KeyError) -> str:
+    return f"spec.quality: the price table has no entry for {error}; choose another or add its price"
 
 
 # --- runs -------------------------------------------------------------------------------------------------------
@@ -298,7 +305,11 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
         reason, message = hindrance or ("ChannelInvalid", "the Channel cannot be read")
         draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
         return
-    estimate = estimate_by_step(spec, channel, situation.rules.prices)[step]
+    try:
+        estimate = estimate_by_step(spec, channel, situation.rules.prices)[step]
+    except KeyError as error:
+        draft.wait("NoPrice", _no_price(error), until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
+        return
     finished = _finished_items(draft, step)
     reservation = decide_reservation(
         estimate=estimate,
