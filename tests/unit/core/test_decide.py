@@ -21,7 +21,7 @@ from tests.support.builders import (
 
 from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
-from videotask_contract.report import FinalReport
+from videotask_contract.report import Failure, FinalReport
 from videotask_contract.steps import Gate, Step
 from videotask_operator.core.decide import decide, is_admissible, warn_of_long_film
 from videotask_operator.core.model import CreateRun, DeleteRun, Money, Plan, RunOutcome
@@ -306,8 +306,45 @@ class TestAnOpenRun:
         assert plan.record.next_attempt_at == NOON + timedelta(minutes=1)
         assert "137" in plan.record.message
 
-    def test_a_deadline_is_a_transient_failure(self):
+    def test_a_run_that_never_began_consumes_nothing_at_its_deadline(self):
         run = a_run(job_created_at=NOON)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False, failed_reason="DeadlineExceeded")))
+        assert (plan.record.step_attempt, plan.record.lost_runs) == (1, 0)
+        assert (plan.runs[0].outcome, plan.runs[0].ledger_read) == (RunOutcome.LOST, True)
+        assert plan.again
+
+    def test_a_pod_without_the_permit_does_not_end_the_run_of_the_one_that_has_it(self):
+        run = a_run(job_created_at=NOON, permitted_pod_uid="holder", permitted_at=NOON)
+        failure = Failure(failure_class=FailureClass.NOT_PERMITTED, message="another pod holds the start permit")
+        word = a_report(run, outcome="failed", done=0, total=0, cut=True, failure=failure)
+        loser = a_pod(
+            run, uid="loser", running=False, finished=True, exit_code=16, termination_message=word.model_dump_json()
+        )
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        job = a_job(run, active=False, failed_reason="BackoffLimitExceeded")
+        assert not plan_of(situation.seeing(job, loser, a_pod(run, uid="holder", deleting=True))).runs
+
+    def test_the_word_of_the_pod_that_had_the_permit_comes_before_a_later_ones(self):
+        run = a_run(job_created_at=NOON, permitted_pod_uid="holder", permitted_at=NOON)
+        failure = Failure(failure_class=FailureClass.NOT_PERMITTED, message="another pod holds the start permit")
+        word = a_report(run, outcome="failed", done=0, total=0, cut=True, failure=failure)
+        ended = {"running": False, "finished": True}
+        holder = a_pod(run, uid="holder", termination_message=a_report(run).model_dump_json(), exit_code=0, **ended)
+        loser = a_pod(
+            run,
+            uid="loser",
+            created_at=NOON + timedelta(seconds=9),
+            termination_message=word.model_dump_json(),
+            exit_code=16,
+            **ended,
+        )
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False), holder, loser))
+        assert plan.record.phase is Phase.ASSETS_READY
+
+    def test_a_deadline_is_a_transient_failure(self):
+        run = a_run(job_created_at=NOON, permitted_at=NOON, permitted_pod_uid="pod")
         situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
         plan = plan_of(situation.seeing(a_job(run, active=False, failed_reason="DeadlineExceeded")))
         assert plan.record.step_attempt == 2

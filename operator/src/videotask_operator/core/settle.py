@@ -54,6 +54,12 @@ def lose_run(draft: Draft, run: RunRecord, *, message: str, rules: RetryRules) -
     fail_run(draft, closed, failure_class=FailureClass.LOST, message=message, rules=rules)
 
 
+def begin_again(draft: Draft, run: RunRecord) -> None:
+    """Close a run that never began, whose Job's time is over, so that another takes its place."""
+    draft.put_run(replace(run, closed_at=draft.now, outcome=RunOutcome.LOST, ledger_read=True))
+    draft.again = True
+
+
 def stop_run(draft: Draft, run: RunRecord) -> None:
     """Close a run that a person's suspend, cancel or delete ended; its pod is proved gone."""
     draft.put_run(replace(run, closed_at=draft.now, outcome=RunOutcome.STOPPED))

@@ -13,7 +13,7 @@ from videotask_contract.resources import ChannelSpec, VideoTaskSpec
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import CreateRun, DeleteRun, JobSeen, Observation, PodSeen, RunRecord
 from videotask_operator.core.order import build_order
-from videotask_operator.core.settle import fail_run, lose_run, settle_report, stop_run
+from videotask_operator.core.settle import begin_again, fail_run, lose_run, settle_report, stop_run
 from videotask_operator.core.situation import Rules
 
 
@@ -82,8 +82,11 @@ def _is_over(job: JobSeen | None) -> bool:
 
 def _believe_exit(draft: Draft, run: RunRecord, job: JobSeen | None, pods: list[PodSeen], rules: Rules) -> bool:
     """Close the run by a pod that ended and left word: a report as termination message, or an exit code of failure."""
+    if any(pod.uid == run.permitted_pod_uid and not pod.finished for pod in pods):
+        return False  # whoever else ended was refused the start permit: its word is none on this run
     ended = [pod for pod in pods if pod.finished and not (pod.disrupted and job is not None and job.active)]
-    for pod in reversed(ended):
+    # The latest first, but the one that had the permit before all: it did the work.
+    for pod in sorted(reversed(ended), key=lambda pod: pod.uid != run.permitted_pod_uid):
         report = _parse_report(pod.termination_message, run)
         if report is not None:
             settle_report(draft, replace(run, exit_code=pod.exit_code), report, rules=rules.retry)
@@ -116,6 +119,10 @@ def _ran_out_of_time(job: JobSeen | None) -> bool:
 
 
 def _close_silent(draft: Draft, run: RunRecord, job: JobSeen | None, rules: Rules) -> None:
+    if _ran_out_of_time(job) and run.permitted_at is None:
+        # Its pod never began (its image, Secret or volume is missing): that consumes nothing, however long it takes.
+        begin_again(draft, run)
+        return
     if _ran_out_of_time(job):
         message = "it ran over its deadline and left no report"
         fail_run(draft, run, failure_class=FailureClass.TRANSIENT, message=message, rules=rules.retry)
