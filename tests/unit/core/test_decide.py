@@ -230,6 +230,27 @@ class TestMoney:
         money = Money(task_spent_usd=Decimal("0.90"))
         assert plan_of(situation.but(money=money)).record.phase is Phase.BUDGET_EXCEEDED
 
+    def test_a_step_that_must_make_again_what_was_done_before_gets_money_for_it(self):
+        done = a_run(closed_at=NOON, outcome=RunOutcome.LOST, done=2, ledger_read=True)
+        over = {"outcome": RunOutcome.FAILED, "failure_class": FailureClass.OVER_BUDGET, "ledger_read": True}
+        broke = a_run(number=2, closed_at=NOON, done=1, reserved_usd=Decimal(0), **over)
+        situation = a_situation().with_record(phase=Phase.BUDGET_EXCEEDED, last_run_number=2).with_runs(done, broke)
+        (run,) = plan_of(situation).runs
+        assert run.reserved_usd == Decimal("0.0336") * Decimal("1.25")
+
+    def test_reservations_of_killed_runs_that_fill_the_cap_are_looked_into_once(self):
+        killed = a_run(closed_at=NOON, outcome=RunOutcome.FAILED, exit_code=137)
+        record = {"phase": Phase.GENERATING_ASSETS, "last_run_number": 1}
+        money = Money(task_reserved_usd=Decimal(20))
+        plan = plan_of(a_situation().with_record(**record).with_runs(killed).but(money=money))
+        (run,) = plan.runs
+        assert (run.reserved_usd, plan.record.phase) == (Decimal(0), Phase.GENERATING_ASSETS)
+        in_vain = replace(run, closed_at=NOON, outcome=RunOutcome.FAILED, failure_class=FailureClass.OVER_BUDGET)
+        record["last_run_number"] = 2
+        again = plan_of(a_situation().with_record(**record).with_runs(killed, in_vain).but(money=money))
+        assert again.record.phase is Phase.BUDGET_EXCEEDED
+        assert not again.runs
+
 
 class TestAnOpenRun:
     def test_a_job_that_was_never_made_is_made_under_the_same_run(self):

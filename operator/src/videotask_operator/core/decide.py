@@ -320,7 +320,7 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
         prices=situation.rules.prices,
     )
     refusal = reservation.refusal or _still_too_little(draft, step, reservation.usd)
-    if refusal is not None:
+    if refusal is not None and not _must_read_ledger(draft, step):
         _exceed_budget(draft, step, refusal)
         return
     concurrency = wanted_concurrency(
@@ -377,8 +377,22 @@ def _work_of(step: Step, estimate: StepEstimate) -> str:
 
 
 def _finished_items(draft: Draft, step: Step) -> int:
-    """Return the items an earlier run of this step reported done; never more than the truth, the ledger decides."""
-    return max((run.done for run in draft.runs.values() if run.step is step), default=0)
+    """Return the items an earlier run of this step told as done, until one found that some must be made again."""
+    finished = 0
+    for run in draft.runs.values():
+        if run.step is step:
+            is_word_of_want = run.failure_class is FailureClass.OVER_BUDGET and run.ledger_read
+            finished = run.done if is_word_of_want else max(finished, run.done)
+    return finished
+
+
+def _must_read_ledger(draft: Draft, step: Step) -> bool:
+    """Tell whether a run without money is of use: it makes nothing, and its report frees what killed runs hold.
+
+    One such run after another would tell no more than the first.
+    """
+    runs = [run for run in draft.runs.values() if run.step is step]
+    return any(not run.ledger_read for run in runs) and runs[-1].reserved_usd > 0
 
 
 def _still_too_little(draft: Draft, step: Step, offered_usd: Decimal) -> str | None:

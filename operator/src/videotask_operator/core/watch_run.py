@@ -86,7 +86,7 @@ def _believe_exit(draft: Draft, run: RunRecord, job: JobSeen | None, pods: list[
         return False  # whoever else ended was refused the start permit: its word is none on this run
     ended = [pod for pod in pods if pod.finished and not (pod.disrupted and job is not None and job.active)]
     # The latest first, but the one that had the permit before all: it did the work.
-    for pod in sorted(reversed(ended), key=lambda pod: pod.uid != run.permitted_pod_uid):
+    for pod in sorted(ended, key=lambda pod: (pod.uid == run.permitted_pod_uid, pod.created_at), reverse=True):
         report = _parse_report(pod.termination_message, run)
         if report is not None:
             settle_report(draft, replace(run, exit_code=pod.exit_code), report, rules=rules.retry)
