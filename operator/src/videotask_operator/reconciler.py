@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import structlog
 
+from videotask_contract.errors import PermanentError
 from videotask_contract.phases import STOPPED, TERMINAL, Phase
 from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
 from videotask_contract.steps import Step
@@ -29,6 +30,7 @@ from videotask_operator.core.model import (
     Money,
     Observation,
     Plan,
+    RunOrder,
     TaskKey,
     TaskRecord,
     TaskResource,
@@ -47,6 +49,8 @@ _ERROR_PAUSE_SECONDS = (0.5, 1, 2, 5, 10)
 _MAX_TURNS = 20
 """Decisions in a row for one task before others get their turn."""
 _MAX_SLEEP_SECONDS = 3600.0
+_REFUSED_JOB_SECONDS = 30
+"""Until a Job that the cluster refused is tried again."""
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -216,7 +220,7 @@ class Reconciler:
                 plan, now = await self._decide_and_record(key)
                 if plan is None:
                     break
-                await self._act(key, plan)
+                plan = await self._act(key, plan)
                 # Showing a phase may lag behind the next Job, but phases are shown in their order.
                 shown = asyncio.create_task(self._show(shown, key, plan, now))
                 if not plan.again:
@@ -337,7 +341,8 @@ class Reconciler:
 
     # --- acting and showing -----------------------------------------------------------------------------------
 
-    async def _act(self, key: TaskKey, plan: Plan) -> None:
+    async def _act(self, key: TaskKey, plan: Plan) -> Plan:
+        """Do what was decided; return the plan with what was learned by it."""
         for transition in plan.transitions:
             log.info(
                 "phase_changed",
@@ -350,21 +355,35 @@ class Reconciler:
         for action in plan.actions:
             match action:
                 case CreateRun(order=order):
-                    await self._create(key, plan, order.job_name, lambda order=order: self.cluster.create_run(order))  # type: ignore[misc]
+                    plan = await self._create(key, plan, order)
                 case DeleteRun(job_name=name):
                     await self.cluster.delete_run(key, name)
                     log.info("step_job_deleted", task=str(key), job=name)
+        return plan
 
-    async def _create(self, key: TaskKey, plan: Plan, job: str, create: Callable[[], Awaitable[None]]) -> None:
+    async def _create(self, key: TaskKey, plan: Plan, order: RunOrder) -> Plan:
         try:
-            await create()
-        except ForeignJobError as error:
-            log.warning("foreign_job_in_the_way", task=str(key), job=job)
-            event = EventDraft(type=EventType.WARNING, reason="ForeignJob", message=str(error))
-            await self.cluster.post_event(key, uid=plan.record.uid, event=event)
-            self._wake_later(key, 30)
-            return
-        log.info("step_job_created", task=str(key), job=job, correlation_id=plan.record.correlation_id)
+            await self.cluster.create_run(order)
+        except (ForeignJobError, PermanentError) as error:
+            # A quota, a missing right, an invalid object, a name that is taken: a person must know.
+            log.warning("step_job_refused", task=str(key), job=order.job_name, error=str(error))
+            return await self._note_refusal(plan, error)
+        log.info("step_job_created", task=str(key), job=order.job_name, correlation_id=plan.record.correlation_id)
+        return plan
+
+    async def _note_refusal(self, plan: Plan, error: ForeignJobError | PermanentError) -> Plan:
+        message = f"the step's Job cannot be made: {error}; it is tried again. No attempt is consumed."
+        async with self.store.transaction() as transaction:
+            record = await transaction.load_task(plan.record.uid)
+            if record is None or record.phase is not plan.record.phase:
+                return plan
+            told = replace(record, waiting_reason="PodCannotStart", message=message)
+            await transaction.save_task(told)
+        reason = "ForeignJob" if isinstance(error, ForeignJobError) else "JobRefused"
+        event = EventDraft(type=EventType.WARNING, reason=reason, message=message)
+        events = plan.events if record.message == message else (*plan.events, event)
+        again_at = self.clock() + timedelta(seconds=_REFUSED_JOB_SECONDS)
+        return replace(plan, record=told, events=events, look_again_at=again_at)
 
     async def _show(self, before: asyncio.Task[None] | None, key: TaskKey, plan: Plan, now: datetime) -> None:
         """Show what was decided at `now`, after what was decided before it."""

@@ -10,11 +10,12 @@ import pytest
 from tests.support.builders import a_channel, a_report, a_resource
 from tests.support.memory_cluster import MemoryCluster
 
-from videotask_contract.errors import FailureClass
+from videotask_contract.errors import FailureClass, PermanentError
 from videotask_contract.phases import HAPPY_PATH, Phase
 from videotask_contract.report import Failure, Film
 from videotask_contract.steps import STEPS, Step
 from videotask_operator.core.model import Caller, RunOrder, RunOutcome
+from videotask_operator.core.ports import ForeignJobError
 from videotask_operator.reconciler import Reconciler
 from videotask_operator.reports import ReportServer
 from videotask_operator.settings import Settings
@@ -197,6 +198,30 @@ async def test_a_crash_between_two_arrows_changes_nothing(studio, moment):
     studio.cluster.apply(a_resource())
     await make_film(studio)
     assert [order.step for order in studio.cluster.orders] == [traits.step for traits in STEPS]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(PermanentError("403: exceeded quota: jobs"), "JobRefused"), (ForeignJobError("Job film-1 exists"), "ForeignJob")],
+    ids=["refused", "foreign"],
+)
+async def test_a_job_the_cluster_refuses_is_shown_and_made_once_it_can_be(studio, error, reason, monkeypatch):
+    create = studio.cluster.create_run
+
+    async def refuse(_order):
+        raise error
+
+    monkeypatch.setattr(studio.cluster, "create_run", refuse)
+    studio.cluster.apply(a_resource())
+    shown = lambda: studio.cluster.shown[-1][1] if studio.cluster.shown else {"message": ""}  # noqa: E731
+    await studio.until(lambda: str(error) in shown()["message"])
+    (starting,) = [line for line in shown()["conditions"] if line["type"] == "PodStarting"]
+    assert (starting["status"], starting["reason"]) == ("False", "PodCannotStart")
+    await studio.until(lambda: any(event.reason == reason for _, event in studio.cluster.events))
+    monkeypatch.setattr(studio.cluster, "create_run", create)
+    studio.reconciler.wake(a_resource().key)
+    await make_film(studio)
+    assert [event.reason for _, event in studio.cluster.events].count(reason) == 1
 
 
 async def test_a_job_deleted_by_hand_runs_again_as_another_run(studio):
