@@ -137,14 +137,17 @@ class _Workshop:
 
     async def make_missing(self) -> None:
         running: set[asyncio.Task[None]] = set()
+        broken: BaseException | None = None
         while True:
             while self._may_begin(len(running)):
                 running.add(asyncio.create_task(self._make(self._missing.popleft())))
             if not running:
                 break
             finished, running = await self._wait(running)
-            for task in finished:
-                task.result()
+            # A crash begins nothing new, but calls in flight may be paid for: they finish first.
+            broken = next((error for task in finished if (error := task.exception())), broken)
+        if broken is not None:
+            raise broken
         if self._missing and not self._failures:
             raise interrupted(self._context.stopping.reason)
         if self._failures:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from videotask_contract.steps import Step
+from videotask_contract.task_file import TaskFile, TaskIdentity
+from videotask_steps.context import Limits, StepContext
+from videotask_steps.items import Call, Wanted, make_items
+from videotask_steps.ledger import Ledger
+from videotask_steps.progress import ProgressTracker
+from videotask_steps.stop_sign import StopSign
+
+
+async def a_context(volume: Path, *, concurrency: int) -> StepContext:
+    task = TaskFile(
+        step=Step.SFX_GENERATION,
+        run_id="run-1",
+        run_number=1,
+        attempt=1,
+        correlation_id="test",
+        task=TaskIdentity(uid="uid", namespace="studio", name="film", channel="tides", title="The tide"),
+        report_url="http://127.0.0.1:1",
+        item_timeout_seconds=60,
+    )
+    return StepContext(
+        task=task,
+        volume=volume,
+        ledger=await Ledger.open(volume, Step.SFX_GENERATION, run_id="run-1"),
+        limits=Limits(concurrency=concurrency, reservation_usd=Decimal(10)),
+        progress=ProgressTracker(),
+        stopping=StopSign(),
+    )
+
+
+async def test_a_crash_of_one_item_does_not_throw_away_what_is_being_paid_for_beside_it(tmp_path: Path) -> None:
+    context = await a_context(tmp_path, concurrency=2)
+    has_crashed = asyncio.Event()
+    begun: list[str] = []
+
+    def wanted(item: str) -> Wanted:
+        async def make(call: Call) -> str:
+            begun.append(item)
+            if item == "01":
+                has_crashed.set()
+                raise OSError("no space left on device")
+            await has_crashed.wait()
+            for _ in range(10):  # turns in which the crash is noticed
+                await asyncio.sleep(0)
+            call.part.write_bytes(b"sound")
+            call.charged(Decimal("0.12"))
+            return ".mp3"
+
+        return Wanted(
+            item=item,
+            label=f"scene {item}",
+            key=f"key-{item}",
+            model="model",
+            price_usd=Decimal("0.12"),
+            path=lambda take, suffix: f"sfx/sfx_{item}_{take}{suffix}",
+            suffixes=(".mp3",),
+            make=make,
+            probe=lambda _path: 3.0,
+        )
+
+    with pytest.raises(OSError, match="no space left"):
+        await make_items(context, [wanted("01"), wanted("02"), wanted("03")])
+    assert begun == ["01", "02"]
+    assert context.ledger.current("02") is not None
