@@ -174,7 +174,8 @@ class _ClipMaker:
         if provider_id is not None:
             job = await self._client.fetch(provider_id)
         else:
-            job = await self._look_up(call, times=LOOK_UPS)
+            is_old = _age_seconds(call) > LOOK_UPS * self._poll_seconds
+            job = await self._look_up(call, times=1 if is_old else LOOK_UPS)
             if job is not None:
                 call.accepted(job.job_id)
         if job is not None and job.is_under_way and _age_seconds(call) > ABANDONED_AFTER_SECONDS:
@@ -211,14 +212,13 @@ class _ClipMaker:
             return job
 
     async def _look_up(self, call: Call, *, times: int) -> Job | None:
-        """Look for a job by our own id, several times: a job that was just taken may not be listed yet."""
+        """Look for a job by our own id, several times from now: one that was just taken may not be listed yet."""
         for look in range(1, times + 1):
             try:
                 job = await self._client.find(call.external_id)
             except TransientError as error:
                 raise OutcomeUnknownError(f"it is unknown whether kling took the job: {error.message}") from error
-            is_old = _age_seconds(call) > LOOK_UPS * self._poll_seconds
-            if job is not None or look == times or is_old:
+            if job is not None or look == times:
                 return job
             await self._pause(call)
         return None
