@@ -34,6 +34,12 @@ def test_server_trouble_waits_1_5_15_60_minutes(attempt, minutes):
     assert (found.verdict, found.at) == (Verdict.LATER, NOON + timedelta(minutes=minutes))
 
 
+@pytest.mark.parametrize("seconds", [1e12, float("inf")])
+def test_a_wait_without_sense_does_not_stop_a_film_for_good(seconds):
+    found = retry(FailureClass.RATE_LIMITED, retry_after_seconds=seconds)
+    assert found.at == NOON + timedelta(hours=36)
+
+
 def test_after_the_fifth_attempt_a_person_is_waited_for():
     assert retry(FailureClass.TRANSIENT, attempt=5).verdict is Verdict.ERROR
 

@@ -11,6 +11,8 @@ from videotask_contract.errors import FailureClass
 _AT_ONCE_IN_ERROR = frozenset(
     {FailureClass.BAD_INPUT, FailureClass.REFUSED, FailureClass.PERMANENT, FailureClass.ACCOUNT},
 )
+_LONGEST_SECONDS = 36 * 3600.0
+"""Of a provider's own word: a daily quota clears within a day, and a figure without sense must not stop a film."""
 _RUN_AGAIN = frozenset({FailureClass.LOST, FailureClass.INTERRUPTED, FailureClass.NOT_PERMITTED})
 
 
@@ -68,7 +70,7 @@ def decide_retry(
         return Retry(verdict=Verdict.AGAIN_NOW)
     if attempt >= rules.max_attempts:
         return Retry(verdict=Verdict.ERROR)
-    wait = timedelta(seconds=_wait_seconds(failure_class, attempt, retry_after_seconds, rules))
+    wait = timedelta(seconds=min(_wait_seconds(failure_class, attempt, retry_after_seconds, rules), _LONGEST_SECONDS))
     return Retry(verdict=Verdict.LATER, at=now + wait)
 
 
