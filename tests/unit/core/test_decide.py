@@ -57,6 +57,22 @@ class TestBeginning:
         assert again.record.phase is Phase.SUSPENDED
         assert not again.actions
 
+    def test_a_lost_record_starts_nothing_because_its_spec_was_mended(self):
+        resource = a_resource(status={"phase": "GeneratingVideo"})
+        lost = plan_of(a_situation().with_resource(resource)).record
+        broken = replace(resource, spec=None, spec_error="title: x")
+        held = plan_of(a_situation().with_resource(broken).with_record(**_fields(lost))).record
+        mended = plan_of(a_situation().with_record(**_fields(held)))
+        assert mended.record.phase is Phase.SUSPENDED
+
+    def test_a_mended_spec_is_no_longer_called_broken(self):
+        record = {"phase": Phase.VIDEO_ERROR, "step": Step.VIDEO_GENERATION, "error": "scene 2: SAFETY"}
+        broken = replace(a_resource(), spec=None, spec_error="title: x")
+        held = plan_of(a_situation().with_resource(broken).with_record(**record)).record
+        assert held.waiting_reason == "InvalidSpec"
+        mended = plan_of(a_situation().with_record(**_fields(held))).record
+        assert (mended.waiting_reason, mended.message) == (None, "scene 2: SAFETY")
+
     def test_a_lost_record_goes_on_at_a_persons_word(self):
         lost = plan_of(a_situation().with_resource(a_resource(status={"phase": "GeneratingVideo"}))).record
         plan = plan_of(a_situation(attempt=2).with_record(**_fields(lost)))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from videotask_contract.errors import BadInputError, FailureClass
-from videotask_contract.phases import ERRORS, STOPPED, TERMINAL, Phase, phase_of_resource
+from videotask_contract.phases import ERRORS, STOPPED, TABLE, TERMINAL, Phase, phase_of_resource
 from videotask_contract.resources import ChannelSpec, DesiredState, Priority, VideoTaskSpec
 from videotask_contract.steps import STEPS, TRAITS, Gate, Step
 from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
@@ -22,6 +22,7 @@ from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.watch_run import end_run, watch_run
 
 _LOOK_AGAIN_SECONDS = 30
+_RECORD_LOST = "its record was lost"
 
 
 def decide(situation: Situation) -> Plan | None:
@@ -87,7 +88,7 @@ def _imported_phase(task: TaskResource) -> tuple[Phase, str]:
         return phase, "imported from the resource's status; the record was lost"
     if phase is Phase.QUEUED:
         return phase, "waits for its turn"
-    return Phase.SUSPENDED, "its record was lost; raise spec.attempt to go on: what the ledger holds is not paid again"
+    return Phase.SUSPENDED, f"{_RECORD_LOST}; raise spec.attempt to go on: what the ledger holds is not paid again"
 
 
 def _retire(draft: Draft, situation: Situation) -> None:
@@ -112,8 +113,7 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
     if spec is None:
         _hold_invalid(draft, situation, task)
         return
-    draft.change(priority=spec.priority, title=spec.title, channel=spec.channel_ref.name)
-    _estimate(draft, situation, spec)
+    _take_over(draft, situation, spec)
     if draft.record.phase is Phase.APPROVED:
         _complete(draft)
         return
@@ -142,7 +142,17 @@ def _hold_invalid(draft: Draft, situation: Situation, task: TaskResource) -> Non
     if draft.open_run is not None:
         _watch(draft, situation, draft.open_run)
         return
+    if draft.record.phase is Phase.SUSPENDED and draft.record.message.startswith(_RECORD_LOST):
+        return  # said for as long as it holds: nothing starts by itself because a spec was mended meanwhile
     draft.wait("InvalidSpec", f"the spec breaks the contract: {task.spec_error}", warn=True)
+
+
+def _take_over(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
+    """Take a valid spec's words into the record."""
+    if draft.record.waiting_reason == "InvalidSpec":
+        draft.change(waiting_reason=None, message=draft.record.error or TABLE[draft.record.phase].meaning)
+    draft.change(priority=spec.priority, title=spec.title, channel=spec.channel_ref.name)
+    _estimate(draft, situation, spec)
 
 
 def _estimate(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
@@ -176,7 +186,7 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
 
 def _resume(draft: Draft, spec: VideoTaskSpec) -> None:
     record = draft.record
-    if record.message.startswith("its record was lost") and spec.attempt <= record.attempt:
+    if record.message.startswith(_RECORD_LOST) and spec.attempt <= record.attempt:
         return
     back = record.resume_phase or Phase.QUEUED
     if back not in ERRORS:  # there a raised attempt is still to be honoured
