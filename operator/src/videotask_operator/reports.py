@@ -154,6 +154,8 @@ class ReportServer:
         if not run.is_open:
             # The run is closed and stays so, but money that was spent was spent.
             await record_report(transaction, record, report, time_zone=time_zone)
+            if not report.cut:
+                await transaction.save_run(replace(run, ledger_read=True, spent_usd=report.spent_usd))
             return None
         runs = {other.run_id: other for other in await transaction.load_runs(record.uid)}
         draft = Draft(record=record, runs=runs, now=self.reconciler.clock())

@@ -249,6 +249,19 @@ async def test_a_failed_run_is_retried_by_its_class(studio):
     await studio.order_of(Step.COMPOSITE_CREATION)
 
 
+async def test_a_late_report_of_a_closed_run_frees_what_it_held(studio):
+    studio.cluster.apply(a_resource())
+    order = await studio.order_of(Step.ASSET_GENERATION)
+    await studio.post(order, "permit", {"runId": order.run_id})
+    failure = Failure(failure_class=FailureClass.REFUSED, message="harbour: SAFETY")
+    told = a_report(await studio.run_of(order), outcome="failed", done=1, failure=failure)
+    for cut in (True, False):
+        report = told.model_copy(update={"cut": cut})
+        body = report.model_dump(mode="json", by_alias=True, exclude_none=True)
+        assert (await studio.post(order, "final", body))[0] == 200
+        assert (await studio.run_of(order)).ledger_read is not cut
+
+
 async def test_the_fleets_cap_holds(studio):
     for number in range(5):
         studio.cluster.apply(a_resource(name=f"film-{number}", uid=f"uid-{number}-00000000"))
