@@ -215,9 +215,11 @@ class Reconciler:
         seat = self._seats.setdefault(key, _Seat())
         async with seat.lock:
             await self._retire_others(key)
-            shown = await self._take_up_reports(key)
+            shown = await self._take_up_reports(key, None)
             for _ in range(_MAX_TURNS):
                 plan, now = await self._decide_and_record(key)
+                # A report that was recorded while the decision waited its turn comes before it.
+                shown = await self._take_up_reports(key, shown)
                 if plan is None:
                     break
                 plan = await self._act(key, plan)
@@ -231,12 +233,12 @@ class Reconciler:
             if shown is not None:
                 await shown
 
-    async def _take_up_reports(self, key: TaskKey) -> asyncio.Task[None] | None:
+    async def _take_up_reports(self, key: TaskKey, shown: asyncio.Task[None] | None) -> asyncio.Task[None] | None:
         """Show the phase that a report led to, before the next decision moves on from it."""
-        shown: asyncio.Task[None] | None = None
         for plan in self._pending.pop(key, []):
             await self._act(key, plan)
-            shown = asyncio.create_task(self._show(shown, key, plan, self.clock()))
+            at = plan.transitions[-1].at if plan.transitions else self.clock()
+            shown = asyncio.create_task(self._show(shown, key, plan, at))
             self._admission_wanted.set()
         return shown
 

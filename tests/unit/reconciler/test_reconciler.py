@@ -134,6 +134,31 @@ async def test_a_decision_that_waited_its_turn_is_dated_after_what_was_recorded_
     assert record.queued_at >= recorded_at
 
 
+async def test_a_report_recorded_while_a_decision_waits_its_turn_is_shown_before_it():
+    made = Studio()
+    made.reconciler.settings = Settings(resync_seconds=60, namespaces=("studio",))  # nobody else stands in the queue
+    async with made.open() as studio:
+        studio.cluster.apply(a_resource())
+        order = await studio.order_of(Step.ASSET_GENERATION)
+        await studio.until_phase(Phase.GENERATING_ASSETS)
+        run = await studio.run_of(order)
+        report = a_report(run, done=run.total, total=run.total).model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
+        await studio.post(order, "progress", {"runId": order.run_id, "done": 0, "total": run.total})
+        async with studio.store.transaction():
+            reporting = asyncio.create_task(studio.post(order, "final", report))
+            await studio.until(lambda: len(studio.store._turn._waiters or ()) == 1)
+            studio.reconciler.wake(order.key)
+            await studio.until(lambda: len(studio.store._turn._waiters or ()) == 2)
+        assert (await reporting)[0] == 200
+        await studio.until_phase(Phase.GENERATING_COMPOSITES)
+        expected = HAPPY_PATH[: HAPPY_PATH.index(Phase.GENERATING_COMPOSITES) + 1]
+        assert studio.phases_shown() == [phase.resource for phase in expected]
+        shown = next(status for _, status in studio.cluster.shown if status["phase"] == Phase.ASSETS_READY.resource)
+        assert shown["history"][-1]["phase"] == Phase.ASSETS_READY.resource
+
+
 async def test_one_run_is_open_at_a_time_and_run_numbers_rise(studio):
     studio.cluster.apply(a_resource())
     await make_film(studio)
@@ -228,7 +253,9 @@ async def test_a_job_deleted_by_hand_runs_again_as_another_run(studio):
     studio.cluster.apply(a_resource())
     order = await studio.order_of(Step.ASSET_GENERATION)
     await studio.until(lambda: studio.cluster.shown and studio.cluster.shown[-1][1]["phase"] == "GeneratingAssets")
-    await asyncio.sleep(0)
+    async with asyncio.timeout(DEADLINE_SECONDS):  # a Job that was never seen would be made again for the same run
+        while (await studio.run_of(order)).job_created_at is None:
+            await asyncio.sleep(0.005)
     studio.cluster.drop_job(order.job_name)
     again = await studio.order_of(Step.ASSET_GENERATION, after=1)
     assert again.run_id != order.run_id
