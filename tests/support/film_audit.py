@@ -246,8 +246,11 @@ def _rows(
         heard = {number: _find(window, narration, COARSE_HZ) for number, narration in coarse.items()}
         offset = _refined(sound, narrations[scene.number], window_start + heard[scene.number][0])
         spoken_at = start_seconds + LEAD_SECONDS
+        # A narration that is not there takes nothing out; its effect is looked for where it should be.
+        is_placed = abs(offset / RATE_HZ - spoken_at) <= MAX_OFFSET_SECONDS
+        at = offset if is_placed else round(spoken_at * RATE_HZ)
         under = {
-            number: _effect_under(sound, narrations[scene.number], effect, at=offset, begun=start_seconds)
+            number: _effect_under(sound, narrations[scene.number], effect, at=at, begun=start_seconds)
             for number, effect in effects.items()
         }
         rows.append(

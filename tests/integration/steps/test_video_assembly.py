@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import av
 import pytest
 from tests.support.film_project import FilmProject, a_project, a_storyboard, add_clips_and_sound, speech
+from tests.support.report_server import ReportServer
+from tests.support.step_program import StepProgram, a_task_file
 
 from videotask_contract import layout
 from videotask_contract.errors import BadInputError, FailureClass, PermanentError, VideoTaskError
@@ -191,38 +190,30 @@ async def test_a_wish_to_stop_kills_ffmpeg_and_the_next_run_goes_on(project: Fil
     assert again.progress.kept >= 1
 
 
-def test_sigterm_ends_the_program_as_interrupted_without_an_ffmpeg_left(project: FilmProject, tmp_path: Path) -> None:
-    task = tmp_path / "task.json"
-    task.write_text(project.task(Step.VIDEO_ASSEMBLY).model_dump_json(by_alias=True))
-    environment = {
-        **os.environ,
-        "VIDEOTASK_TASK_FILE": str(task),
-        "VIDEOTASK_VOLUME": str(project.volume),
-        "VIDEOTASK_TERMINATION_LOG": str(tmp_path / "termination"),
-    }
-    command = [sys.executable, "-m", "videotask_steps.steps.video_assembly"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
-        try:
-            _wait_for_child(process)
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=60)
-        finally:
-            process.kill()
-    assert code == ExitCode.INTERRUPTED
-    assert '"failureClass":"interrupted"' in (tmp_path / "termination").read_text()
-    assert not (project.volume / layout.FILM).exists()
+async def test_sigterm_ends_the_program_as_interrupted_with_no_ffmpeg_left(project: FilmProject) -> None:
+    async with ReportServer() as server:
+        program = StepProgram(project.volume.parent, a_task_file(Step.VIDEO_ASSEMBLY, report_url=server.url))
+        await program.start()
+        async with asyncio.timeout(120):
+            while not ffmpegs_at_work_in(project.volume):
+                await asyncio.sleep(0.02)
+        program.signal(signal.SIGTERM)
+        ended = await program.end(seconds=60)
+    assert ended.code == ExitCode.INTERRUPTED
+    assert ended.report.failure is not None
+    assert ended.report.failure.failure_class is FailureClass.INTERRUPTED
+    assert ffmpegs_at_work_in(project.volume) == []
+    assert not film_exists(project)
 
 
-def _wait_for_child(process: subprocess.Popen[bytes]) -> None:
-    """Wait until the step has started FFmpeg."""
-    deadline = time.monotonic() + 120
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError(
-                f"the step ended early: {(process.stderr.read() if process.stderr else b'')[-2000:]!r}"
-            )
-        if any("ffmpeg" in Path(f"/proc/{child}/cmdline").read_text() for child in children.read_text().split()):
-            return
-        time.sleep(0.02)
-    raise AssertionError("FFmpeg was never started")
+def film_exists(project: FilmProject) -> bool:
+    return (project.volume / layout.FILM).exists()
+
+
+def ffmpegs_at_work_in(folder: Path) -> list[str]:
+    """Return the command lines of all FFmpegs of this machine that read or write below the folder."""
+    commands = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            commands.append(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [command for command in commands if "ffmpeg" in command.split(" ")[0] and str(folder) in command]
