@@ -28,6 +28,7 @@ from videotask_operator.store.migrate import migrate
 log = structlog.get_logger()
 
 _LEADER_PATIENCE_SECONDS = 3600.0
+_WAITING_TURN_SECONDS = 10.0
 _STALE_AFTER_SECONDS = 180.0
 """A loop that has not turned, or has tried no LIST, for this long is restarted by the liveness probe."""
 
@@ -115,7 +116,10 @@ async def _lead(  # noqa: PLR0917  the parts of one program
     """Wait for the right to decide, then decide until told to stop."""
     acquiring = asyncio.create_task(store.acquire(_LEADER_PATIENCE_SECONDS))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({acquiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    while not acquiring.done() and not stop.is_set():
+        await asyncio.wait({acquiring, stopping}, timeout=_WAITING_TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        # Who waits for the lock, or for the database, is alive: a restart would not bring it sooner.
+        reconciler.turned_at = reconciler.clock()
     if stop.is_set():
         acquiring.cancel()
         return
