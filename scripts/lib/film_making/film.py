@@ -89,7 +89,9 @@ def _make_film(console: Console) -> None:
     with stopwatch.part("fetch", "Fetching film and sheets from the channel's volume"):
         film = _fetch(name, namespace, status, task=task, channel=channel)
     _tell(console, stopwatch, status, film, made_seconds=made_seconds)
-    if not is_real:
+    if is_real:
+        console.print(f"{'paid':<14}${status['costUSD']}, expected ${status['estimatedCostUSD']}")
+    else:
         results.settle_accounts(console, Decimal(status["costUSD"]), installation.billed_usd() - billed_before)
     results.next_commands(console, _after_film(status, name, namespace))
 

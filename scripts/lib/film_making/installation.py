@@ -21,6 +21,7 @@ from videotask_operator.core.order import account_for
 _RELEASE = "videotask"
 _EMULATORS = "videotask-emulators"
 _INSTALL_SECONDS = 300
+_OWNER = r".metadata.annotations.meta\.helm\.sh/release-namespace"
 
 
 def run_script(*words: str) -> str:
@@ -68,6 +69,8 @@ class Installation:
             words += [f"--set=providers.{provider.value}.baseURL={url}" for provider, url in base_urls.items()]
         else:
             words += ["-f", str(SAMPLES / "values-emulators.yaml")]
+        if self._other_release_has_roles():
+            words += ["--set=rbac.peopleRoles=false"]
         words += ["--wait", f"--timeout={_INSTALL_SECONDS}s"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -84,6 +87,11 @@ class Installation:
         """Return what the emulators have charged since their pod started."""
         path = f"/api/v1/namespaces/{self.namespace}/services/{_EMULATORS}:http/proxy/_control/bill"
         return Decimal(json.loads(kubectl("get", "--raw", path))["total_usd"])
+
+    def _other_release_has_roles(self) -> bool:
+        """Tell whether people's roles, which a cluster has once, belong to an installation in another namespace."""
+        words = ["clusterrole", "videotask-approver", "--ignore-not-found", "-o", f"jsonpath={{{_OWNER}}}"]
+        return kubectl("get", *words) not in {"", self.namespace}
 
     def _apply(self, *objects: Manifest) -> None:
         # Server-side: client-side apply would keep a copy of each Secret in an annotation.

@@ -80,7 +80,13 @@ def settle_accounts(console: Console, recorded_usd: Decimal, billed_usd: Decimal
 def film_title(task: VideoTaskSpec) -> str:
     """Return a film's title and size in one line."""
     board = task.storyboard
-    return f"{task.title}  ({len(board.assets)} images, {len(board.scenes)} scenes)" if board else task.title
+    if board is None:
+        return task.title
+    return f"{task.title}  ({_many(len(board.assets), 'image')}, {_many(len(board.scenes), 'scene')})"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def check_film(path: Path, film: Mapping[str, Any]) -> None:
@@ -120,7 +126,7 @@ def time_table(
         table.add_row(step.name, _count(step), format_seconds(step.seconds or 0), cost)
     for part, seconds in after:
         table.add_row(part, "", format_seconds(seconds), "")
-    return Group(Text(title, style="bold", no_wrap=True), table)
+    return Group(Text(title, style="bold"), table)
 
 
 def _count(step: StepView) -> str:

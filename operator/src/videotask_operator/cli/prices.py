@@ -30,7 +30,7 @@ def price_table(estimates: Mapping[Step, StepEstimate], *, quality: Quality, tit
         estimate = estimates[traits.step]
         model = f"{_PROVIDER_NAMES[traits.provider]} {_model(traits.step, quality)}".rstrip()
         table.add_row(step_name(traits.step), str(estimate.items), model, f"${estimate.cost_usd:.2f}")
-    return Group(Text(title, style="bold", no_wrap=True), table)
+    return Group(Text(title, style="bold"), table)
 
 
 def _model(step: Step, quality: Quality) -> str:
