@@ -120,8 +120,6 @@ class VideoTaskSpec(ContractModel):
     state: DesiredState = DesiredState.RUNNING
     quality: Quality | None = None
     """Overrides the channel's."""
-    retention: Literal["Keep", "Delete"] = "Keep"
-    """What becomes of the files when the resource is deleted."""
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
