@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,9 +92,10 @@ async def _run(settings: Settings, kubeconfig: Path | None) -> int:
     store = PostgresStore(settings.database_url.get_secret_value())
     reconciler = Reconciler(cluster=cluster, store=store, settings=settings)
     reports = ReportServer(reconciler)
-    health = HealthServer(_vitals(cluster, store, reconciler))
+    watching = Watching()
+    health = HealthServer(_vitals(cluster, store, reconciler, watching))
     await health.start(host=settings.bind_address, port=settings.health_port)
-    lead = asyncio.create_task(_lead(settings, kubeconfig, stop, cluster, store, reconciler, reports))
+    lead = asyncio.create_task(_lead(settings, kubeconfig, stop, cluster, store, reconciler, reports, watching))
     await asyncio.wait({lead, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     log.info("operator_stops")
@@ -112,6 +114,7 @@ async def _lead(  # noqa: PLR0917  the parts of one program
     store: PostgresStore,
     reconciler: Reconciler,
     reports: ReportServer,
+    watching: Watching,
 ) -> None:
     """Wait for the right to decide, then decide until told to stop."""
     acquiring = asyncio.create_task(store.acquire(_LEADER_PATIENCE_SECONDS))
@@ -131,6 +134,7 @@ async def _lead(  # noqa: PLR0917  the parts of one program
         asyncio.create_task(cluster.keep_synced(every_seconds=settings.resync_seconds, stop=stop)),
     ]
     events = watch.start(settings.namespaces, cluster.take_event, kubeconfig=kubeconfig)
+    watching.events = events
     cluster.on_served_again(events.restart)
     try:
         await reconciler.run(stop)
@@ -152,13 +156,25 @@ async def _end(lead: asyncio.Task[None]) -> int:
     return 0
 
 
-def _vitals(cluster: KubeCluster, store: PostgresStore, reconciler: Reconciler) -> Vitals:
+@dataclass(slots=True)
+class Watching:
+    """The watches, once they have begun; until then nothing is held against them."""
+
+    events: watch.Watch | None = None
+
+    def is_steady(self) -> bool:
+        """Tell whether they hold."""
+        return self.events is None or self.events.is_steady
+
+
+def _vitals(cluster: KubeCluster, store: PostgresStore, reconciler: Reconciler, watching: Watching) -> Vitals:
     return Vitals(
         now=lambda: datetime.now(UTC),
         loop_turned_at=lambda: reconciler.turned_at,
         resync_tried_at=lambda: cluster.last_resync_tried_at,
         is_synced=lambda: cluster.is_synced,
         is_leader=lambda: store.is_leader,
+        is_watching=watching.is_steady,
         stale_after_seconds=_STALE_AFTER_SECONDS,
     )
 

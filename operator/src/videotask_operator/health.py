@@ -19,6 +19,8 @@ class Vitals:
     resync_tried_at: Callable[[], datetime | None]
     is_synced: Callable[[], bool]
     is_leader: Callable[[], bool]
+    is_watching: Callable[[], bool]
+    """False while the watches keep ending: films then move on by the periodic LIST alone."""
     stale_after_seconds: float
 
 
@@ -53,8 +55,9 @@ class HealthServer:
         return _verdict(ok=alive, facts={"loopAgeSeconds": loop_age, "resyncAgeSeconds": resync_age})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        synced, leader = self.vitals.is_synced(), self.vitals.is_leader()
-        return _verdict(ok=synced and leader, facts={"synced": synced, "leader": leader})
+        synced, leader, watching = self.vitals.is_synced(), self.vitals.is_leader(), self.vitals.is_watching()
+        facts: dict[str, object] = {"synced": synced, "leader": leader, "watching": watching}
+        return _verdict(ok=synced and leader and watching, facts=facts)
 
 
 def _verdict(*, ok: bool, facts: dict[str, object]) -> web.Response:

@@ -25,7 +25,9 @@ async def test_who_waits_for_the_lock_is_alive(monkeypatch):
     begun_at = reconciler.turned_at
     stop = asyncio.Event()
     nobody: Any = None
-    lead = asyncio.create_task(program._lead(settings, None, stop, nobody, store, reconciler, nobody))
+    lead = asyncio.create_task(
+        program._lead(settings, None, stop, nobody, store, reconciler, nobody, program.Watching())
+    )
     async with asyncio.timeout(10):
         while reconciler.turned_at == begun_at:
             await asyncio.sleep(0.005)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -28,6 +29,7 @@ _log = structlog.get_logger()
 _ERROR_BACKOFFS_SECONDS: Final = (0.2, 0.5, 1, 2, 2)
 """kopf's own end at 21 s; after these it lists anew, or ends and is begun again below."""
 _RESTART_SECONDS: Final = 1.0
+_STEADY_SECONDS: Final = 5.0
 _IDENTITY: Final = "videotask-operator"
 _QUEUE_EXIT_SECONDS: Final = 0.5
 _GRACE_SECONDS: Final = 1.5
@@ -50,12 +52,19 @@ class Watch:
         self._lock = threading.Lock()
         self._current: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._began_at = time.monotonic()
         self.failures = 0
         """How often kopf has ended by itself and was begun again; without watches only the LISTs move films on."""
 
     def start(self) -> None:
         """Begin; events reach `on_event` in the loop in which this object was made."""
         self._thread.start()
+
+    @property
+    def is_steady(self) -> bool:
+        """True while the watches hold: they never ended by themselves, or have not for some seconds."""
+        held_seconds = time.monotonic() - self._began_at
+        return self.is_alive and (self.failures == 0 or held_seconds >= _STEADY_SECONDS)
 
     @property
     def is_alive(self) -> bool:
@@ -87,6 +96,7 @@ class Watch:
 
     async def _watch(self) -> None:
         flag = asyncio.Event()
+        self._began_at = time.monotonic()
         with self._lock:
             self._current = (asyncio.get_running_loop(), flag)
         # Made before kopf starts: of the tasks that are made later it waits for each when it ends.
