@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.admission import decide_admission
 from videotask_operator.core.channel_projection import project_channel_status
-from videotask_operator.core.decide import decide, is_admissible, warn_of_long_film
+from videotask_operator.core.decide import decide, warn_of_long_film
 from videotask_operator.core.model import (
     ActiveTask,
     ChannelResource,
@@ -104,7 +104,8 @@ class Reconciler:
         self._queue: asyncio.Queue[TaskKey] = asyncio.Queue()
         self._queued: set[TaskKey] = set()
         self._seats: dict[TaskKey, _Seat] = {}
-        self._admissible: dict[str, TaskKey] = {}
+        self._admissible: dict[str, TaskRecord] = {}
+        """Tasks that wait for nothing but a place, by uid: queued ones, and stopped ones that are to go on."""
         self._admitted: set[str] = set()
         self._admission_wanted = asyncio.Event()
         self._sole: set[str] = set()
@@ -423,14 +424,10 @@ class Reconciler:
     def _note_admission(self, situation: Situation, plan: Plan) -> None:
         record = plan.record
         before = situation.record.phase if situation.record else None
-        if record.phase is Phase.QUEUED:
-            if is_admissible(replace(situation, record=record)):
-                if record.uid not in self._admissible:
-                    self._admission_wanted.set()
-                self._admissible[record.uid] = record.key
-            else:
-                self._admissible.pop(record.uid, None)
-                self._admitted.discard(record.uid)
+        if plan.wants_turn:
+            if record.uid not in self._admissible:
+                self._admission_wanted.set()
+            self._admissible[record.uid] = record
             return
         self._admissible.pop(record.uid, None)
         self._admitted.discard(record.uid)
@@ -455,24 +452,28 @@ class Reconciler:
     async def _admit(self) -> None:
         if not self._admissible:
             return
+        # One that takes its place while the others are loaded is no longer in the set, and not yet in what was loaded.
+        admitted = set(self._admitted)
         async with self.store.transaction() as transaction:
             tasks = await transaction.load_active_tasks()
-        seen = tuple(replace(task, active=task.active or task.uid in self._admitted) for task in tasks)
+        admitted |= self._admitted
+        tasks += _returning(self._admissible.values(), tasks)
+        seen = tuple(replace(task, active=task.active or task.uid in admitted) for task in tasks)
         chosen = decide_admission(
             seen,
             fleet_cap=self.settings.fleet_max_active_tasks,
             channel_caps=self._channel_caps(seen),
-            ready_uids=frozenset(self._admissible) - self._admitted,
+            ready_uids=frozenset(self._admissible) - admitted,
         )
         for uid in chosen:
             self._admitted.add(uid)
-            self.wake(self._admissible[uid])
+            self.wake(self._admissible[uid].key)
 
     def _channel_caps(self, tasks: tuple[ActiveTask, ...]) -> dict[tuple[str, str], int]:
         caps: dict[tuple[str, str], int] = {}
         for task in tasks:
-            key = self._admissible.get(task.uid)
-            channel = self.cluster.observe(key).channel if key else None
+            record = self._admissible.get(task.uid)
+            channel = self.cluster.observe(record.key).channel if record else None
             if channel is not None and channel.spec is not None:
                 caps[task.namespace, task.channel] = channel.spec.limits.max_active_tasks
         return caps
@@ -509,6 +510,23 @@ def lump_of(report: FinalReport, *, at: datetime) -> Spend:
         amount_usd=report.spent_usd,
         certainty=Certainty.POSSIBLY,
         at=at,
+    )
+
+
+def _returning(records: Iterable[TaskRecord], listed: Iterable[ActiveTask]) -> tuple[ActiveTask, ...]:
+    """Return the waiting tasks that are not queued: stopped ones that a person wants to go on."""
+    known = {task.uid for task in listed}
+    return tuple(
+        ActiveTask(
+            uid=record.uid,
+            namespace=record.namespace,
+            channel=record.channel,
+            priority=record.priority,
+            queued_at=record.queued_at,
+            active=False,
+        )
+        for record in records
+        if record.uid not in known
     )
 
 

@@ -23,7 +23,7 @@ from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
 from videotask_contract.report import Failure, FinalReport
 from videotask_contract.steps import Gate, Step
-from videotask_operator.core.decide import decide, is_admissible, warn_of_long_film
+from videotask_operator.core.decide import decide, warn_of_long_film
 from videotask_operator.core.model import CreateRun, DeleteRun, Money, Plan, RunOutcome
 
 
@@ -112,7 +112,7 @@ class TestTheQueue:
         assert words in plan.record.message
         assert plan.record.last_run_number == 0
         assert [event.reason for event in plan.events] == [reason]
-        assert not is_admissible(situation.with_record().build())
+        assert not plan_of(situation.with_record()).wants_turn
 
     def test_what_holds_a_task_up_is_an_event_once(self):
         plan = plan_of(a_situation().with_channel(None).with_record(waiting_reason="ChannelNotFound"))
@@ -229,7 +229,10 @@ class TestMoney:
 
     def test_a_raised_budget_goes_on(self):
         record = {"phase": Phase.BUDGET_EXCEEDED, "resume_phase": Phase.CLAIMED}
-        plan = plan_of(a_situation(budgetUSD="2.00").with_record(**record).but(money=Money(task_spent_usd=Decimal(1))))
+        richer = a_situation(budgetUSD="2.00").with_record(**record).but(money=Money(task_spent_usd=Decimal(1)))
+        waits = plan_of(richer)
+        assert (waits.record.phase, waits.wants_turn, waits.runs) == (Phase.BUDGET_EXCEEDED, True, ())
+        plan = plan_of(richer.but(admitted=True))
         assert plan.record.phase is Phase.GENERATING_ASSETS
 
     def test_a_step_that_gave_up_for_want_of_money_is_not_run_again_for_the_same_money(self):
@@ -251,7 +254,7 @@ class TestMoney:
         over = {"outcome": RunOutcome.FAILED, "failure_class": FailureClass.OVER_BUDGET, "ledger_read": True}
         broke = a_run(number=2, closed_at=NOON, done=1, reserved_usd=Decimal(0), **over)
         situation = a_situation().with_record(phase=Phase.BUDGET_EXCEEDED, last_run_number=2).with_runs(done, broke)
-        (run,) = plan_of(situation).runs
+        (run,) = plan_of(situation.but(admitted=True)).runs
         assert run.reserved_usd == Decimal("0.0336") * Decimal("1.25")
 
     def test_reservations_of_killed_runs_that_fill_the_cap_are_looked_into_once(self):
@@ -430,15 +433,30 @@ class TestStopping:
 
     def test_a_suspended_task_goes_back_to_where_it_stood(self):
         record = {"phase": Phase.SUSPENDED, "resume_phase": Phase.GENERATING_VIDEO, "step": Step.VIDEO_GENERATION}
-        plan = plan_of(a_situation().with_record(**record))
+        waits = plan_of(a_situation().with_record(**record))
+        assert (waits.record.phase, waits.record.waiting_reason) == (Phase.SUSPENDED, "WaitingForTurn")
+        assert waits.wants_turn
+        plan = plan_of(a_situation().with_record(**_fields(waits.record)).but(admitted=True))
         assert plan.record.phase is Phase.GENERATING_VIDEO
         assert plan.again
+
+    def test_a_task_resumed_in_an_error_or_a_review_says_again_what_it_waits_for(self):
+        words = "video_generation: scene 01: SAFETY"
+        error = {"phase": Phase.SUSPENDED, "resume_phase": Phase.VIDEO_ERROR, "error": words}
+        back = plan_of(a_situation().with_record(**error))
+        assert back.record.phase is Phase.VIDEO_ERROR
+        assert back.record.message.startswith(words)
+        assert "raise spec.attempt" in back.record.message
+        review = {"phase": Phase.SUSPENDED, "resume_phase": Phase.FINAL_REVIEW, "review_gate": Gate.FINAL}
+        back = plan_of(a_situation().with_record(**review, review_round=2))
+        assert back.record.phase is Phase.FINAL_REVIEW
+        assert back.record.message == "a person decides: final (round 2)"
 
     def test_an_attempt_raised_while_suspended_in_an_error_is_still_honoured(self):
         record = {"phase": Phase.SUSPENDED, "resume_phase": Phase.VIDEO_ERROR, "step": Step.VIDEO_GENERATION}
         back = plan_of(a_situation(attempt=2).with_record(**record))
         assert back.record.phase is Phase.VIDEO_ERROR
-        on = plan_of(a_situation(attempt=2).with_record(**_fields(back.record)))
+        on = plan_of(a_situation(attempt=2).with_record(**_fields(back.record)).but(admitted=True))
         assert on.record.phase is Phase.GENERATING_VIDEO
 
     @pytest.mark.parametrize("state", ["Suspended", "Cancelled"])
@@ -463,7 +481,9 @@ class TestErrorsWaitForAPerson:
     def test_nothing_happens_until_the_attempt_is_raised(self):
         record = {"phase": Phase.VIDEO_ERROR, "step": Step.VIDEO_GENERATION, "attempt": 1}
         assert not plan_of(a_situation().with_record(**record)).actions
-        plan = plan_of(a_situation(attempt=2).with_record(**record))
+        waits = plan_of(a_situation(attempt=2).with_record(**record))
+        assert (waits.record.phase, waits.wants_turn) == (Phase.VIDEO_ERROR, True)
+        plan = plan_of(a_situation(attempt=2).with_record(**_fields(waits.record)).but(admitted=True))
         assert plan.record.phase is Phase.GENERATING_VIDEO
         assert (plan.record.attempt, plan.record.step_attempt) == (2, 1)
 

@@ -1,13 +1,17 @@
-"""Which queued tasks get their turn: priority, then fairness between channels, then age; caps are never passed."""
+"""Which waiting tasks get their turn: priority, then fairness between channels, then age; caps are never passed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Final
 
+from videotask_contract.phases import STOPPED, Phase
 from videotask_contract.resources import Priority
 from videotask_operator.core.model import ActiveTask
 
+PLACE_HOLDING: Final = frozenset(Phase) - STOPPED - {Phase.QUEUED, Phase.FINAL_REVIEW, Phase.APPROVED}
+"""Phases of a task that holds a place of the fleet: a film that waits for a person holds up no other."""
 _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
@@ -21,8 +25,8 @@ def decide_admission(
     """Return the uids to claim now, in order.
 
     `channel_caps` is keyed by (namespace, channel); a channel without a cap is not known and admits nothing.
-    `ready_uids` are the queued tasks that nothing else holds back. Between channels of equal priority the one with
-    fewer active tasks goes first, so that a channel's long queue cannot starve another's.
+    `ready_uids` are the tasks, queued or to go on after a stop, that nothing else holds back. Between channels of equal
+    priority the one with fewer active tasks goes first, so that a channel's long queue cannot starve another's.
     """
     everything = tuple(tasks)
     active = Counter((task.namespace, task.channel) for task in everything if task.active)

@@ -11,6 +11,7 @@ from videotask_contract.phases import ERRORS, STOPPED, TABLE, TERMINAL, Phase, p
 from videotask_contract.resources import ChannelSpec, DesiredState, Priority, VideoTaskSpec
 from videotask_contract.steps import STEPS, TRAITS, Gate, Step
 from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
+from videotask_operator.core.admission import PLACE_HOLDING
 from videotask_operator.core.approval import decision_on_show, is_approved
 from videotask_operator.core.budget import decide_reservation
 from videotask_operator.core.draft import Draft
@@ -42,11 +43,6 @@ def decide(situation: Situation) -> Plan | None:
     elif draft.open_run is not None:
         end_run(draft, draft.open_run, observed=situation.observed)
     return draft.plan()
-
-
-def is_admissible(situation: Situation) -> bool:
-    """Tell whether a queued task is held back by nothing but its turn."""
-    return _hindrance(situation) is None
 
 
 # --- beginning and end ------------------------------------------------------------------------------------------
@@ -125,9 +121,9 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
         return
     phase = draft.record.phase
     if phase is Phase.SUSPENDED:
-        _resume(draft, spec)
+        _resume(draft, spec, admitted=situation.admitted)
     elif phase in ERRORS:
-        _retry_after_error(draft, spec)
+        _retry_after_error(draft, spec, admitted=situation.admitted)
     elif phase is Phase.QUEUED:
         _queue(draft, situation)
     elif draft.record.review_gate is not None:
@@ -184,22 +180,37 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
     draft.tell(target.resource, draft.record.message)
 
 
-def _resume(draft: Draft, spec: VideoTaskSpec) -> None:
+def _resume(draft: Draft, spec: VideoTaskSpec, *, admitted: bool) -> None:
     record = draft.record
     if record.message.startswith(_RECORD_LOST) and spec.attempt <= record.attempt:
         return
     back = record.resume_phase or Phase.QUEUED
+    if back in PLACE_HOLDING and not admitted:
+        draft.wait_for_turn()
+        return
     if back not in ERRORS:  # there a raised attempt is still to be honoured
         draft.change(attempt=max(record.attempt, spec.attempt))
     draft.change(resume_phase=None, next_attempt_at=None)
-    draft.move(back, "resumed")
+    draft.move(back, _words_of(record, back))
     draft.tell("Resumed", "goes on where it stopped")
     draft.again = True
 
 
-def _retry_after_error(draft: Draft, spec: VideoTaskSpec) -> None:
+def _words_of(record: TaskRecord, back: Phase) -> str:
+    """Return the message of a resumed task: what a person was asked for is asked again."""
+    if back in ERRORS and record.error:
+        return f"{record.error}; mend it, then raise spec.attempt to go on where it stopped"
+    if record.review_gate is not None:
+        return f"a person decides: {record.review_gate.value} (round {record.review_round})"
+    return "resumed"
+
+
+def _retry_after_error(draft: Draft, spec: VideoTaskSpec, *, admitted: bool) -> None:
     record = draft.record
     if spec.attempt <= record.attempt or record.step is None:
+        return
+    if not admitted:
+        draft.wait_for_turn()
         return
     draft.change(attempt=spec.attempt, step_attempt=1, lost_runs=0, next_attempt_at=None, error=None)
     draft.move(TRAITS[record.step].working, f"attempt {spec.attempt}: goes on where it stopped")
@@ -217,7 +228,7 @@ def _queue(draft: Draft, situation: Situation) -> None:
         draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
         return
     if not situation.admitted:
-        draft.wait("WaitingForTurn", "waits for its turn")
+        draft.wait_for_turn()
         return
     draft.change(claimed_at=draft.now, pipeline_start_time=draft.record.pipeline_start_time or draft.now)
     draft.change(attempt=max(draft.record.attempt, situation.observed.task.spec.attempt))  # type: ignore[union-attr]
@@ -336,12 +347,14 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
     concurrency = wanted_concurrency(
         channel, step, items=estimate.items, slots_in_use=situation.slots_in_use, rules=situation.rules
     )
-    if concurrency == 0:
+    if record.phase not in PLACE_HOLDING and not situation.admitted:
+        draft.wait_for_turn()
+    elif concurrency == 0:
         account = account_name(record.namespace, channel, step)
         message = f"all slots of the provider account {account} are in use"
         draft.wait("WaitingForSlot", message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
-        return
-    _open_run(draft, situation, spec, channel, _Terms(estimate, finished, reservation.usd, concurrency))
+    else:
+        _open_run(draft, situation, spec, channel, _Terms(estimate, finished, reservation.usd, concurrency))
 
 
 class _Terms:

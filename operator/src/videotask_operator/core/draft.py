@@ -38,6 +38,7 @@ class Draft:
     reports: list[FinalReport] = field(default_factory=list)
     look_again_at: datetime | None = None
     again: bool = False
+    wants_turn: bool = False
 
     @property
     def open_run(self) -> RunRecord | None:
@@ -69,6 +70,11 @@ class Draft:
         self.change(waiting_reason=reason, message=message)
         self.look_again(until)
 
+    def wait_for_turn(self) -> None:
+        """Stay in the phase until the fleet and the channel have a place."""
+        self.wants_turn = True
+        self.wait("WaitingForTurn", "waits for its turn")
+
     def look_again(self, at: datetime | None) -> None:
         """Ask for another look at this time, or earlier if asked before."""
         if at is not None and (self.look_again_at is None or at < self.look_again_at):
@@ -93,4 +99,5 @@ class Draft:
             events=tuple(self.events),
             look_again_at=self.look_again_at,
             again=self.again,
+            wants_turn=self.wants_turn,
         )

@@ -328,3 +328,5 @@ class Plan:
     """When time alone changes the decision."""
     again: bool = False
     """True when the next decision can be taken at once."""
+    wants_turn: bool = False
+    """True when nothing but a free place of the fleet is missing."""

@@ -14,11 +14,12 @@ from typing import Any, Final
 from videotask_contract.phases import TERMINAL
 from videotask_contract.report import Item, Spend
 from videotask_contract.steps import Step
+from videotask_operator.core.admission import PLACE_HOLDING
 from videotask_operator.core.model import ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError
 from videotask_operator.store.days import day_of, start_of_day
 from videotask_operator.store.money import four_places, is_lump, lumps_replaced_by, once_each, settles
-from videotask_operator.store.tasks import LISTED, PLACE_HOLDING
+from videotask_operator.store.tasks import LISTED
 from videotask_operator.store.words import storable, storable_or_none
 
 _EIGHT_PLACES: Final = Decimal("0.00000001")

@@ -8,14 +8,13 @@ from sqlalchemy import Select, bindparam, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from videotask_contract.phases import STOPPED, TERMINAL, Phase
+from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.resources import Priority
+from videotask_operator.core.admission import PLACE_HOLDING
 from videotask_operator.core.model import ActiveTask, TaskKey, TaskRecord
 from videotask_operator.store.models import step_runs, tasks
 from videotask_operator.store.rows import row_of_task, task_of_row
 
-PLACE_HOLDING: Final = frozenset(Phase) - STOPPED - {Phase.QUEUED, Phase.FINAL_REVIEW, Phase.APPROVED}
-"""Phases of a task that holds a place of the fleet: a film that waits for a person holds up no other."""
 LISTED: Final = PLACE_HOLDING | {Phase.QUEUED}
 """Phases that admission must know of."""
 
