@@ -46,7 +46,7 @@ _POLL_INTERVAL_SECONDS = "0.5"
 def main() -> int:
     """Make the film and return the exit code."""
     console = Console(highlight=False)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _interrupt)
     try:
         with _only_one_demo():
@@ -74,7 +74,10 @@ def _make_film(console: Console, *, full: bool) -> None:
     source = folder.volume(channel.volume.claim_name) / status["film"]["path"]
     film = results.keep(source, source.parent, name=name, status=status, task=task, channel=channel)
     console.print()
-    console.print(results.time_table(status, title=f"Made in {format_seconds(made_seconds)}"))
+    if console.is_terminal:
+        console.print(f"Made in {format_seconds(made_seconds)}", style="bold")  # its parts stand just above
+    else:
+        console.print(results.time_table(status, title=f"Made in {format_seconds(made_seconds)}"))
     results.tell_files(console, film)
     results.settle_accounts(console, Decimal(status["costUSD"]), billed_usd)
     _tell_price(console, channel, task, full=full)

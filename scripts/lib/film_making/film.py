@@ -47,7 +47,8 @@ _SHEET_PARTS = ("storyboard.json", "ledger", "assets", "composites", "narration"
 def main() -> int:
     """Make the film and return the exit code."""
     console = Console(highlight=False)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, _interrupt)
     try:
         _make_film(console)
     except FilmError as error:
