@@ -72,6 +72,7 @@ def _make_film(console: Console, *, full: bool) -> None:
         made_seconds = time.monotonic() - started
         billed_usd = emulators.billed_usd()
     source = folder.volume(channel.volume.claim_name) / status["film"]["path"]
+    console.print("Drawing the contact sheet, and the composites before and after ...", style="dim")
     film = results.keep(source, source.parent, name=name, status=status, task=task, channel=channel)
     console.print()
     if console.is_terminal:
