@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.house_film import make_house_film
 from tests.e2e.real_cluster import (
     REPOSITORY,
     SHARED_PARTS,
@@ -20,6 +21,7 @@ from tests.e2e.real_cluster import (
     own_kubeconfig,
     refill_volumes,
 )
+from tests.e2e.recording import Making
 from tests.e2e.studio import Studio, open_studio
 
 
@@ -87,6 +89,15 @@ def studio(cluster, crds, people_roles, image_flags, tmp_path_factory) -> Iterat
     """
     with open_studio(cluster, image_flags, tmp_path_factory.mktemp("studio")) as studio:
         yield studio
+
+
+@pytest.fixture(scope="session")
+def house_film(studio) -> Making:
+    """The sample of 22 images and 18 scenes at 1920x1080, made once from start to approval and watched all the time.
+
+    Nothing else may be at work in the studio meanwhile: the bill's lines of that time are this film's.
+    """
+    return make_house_film(studio)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,9 @@ SMALL_FRAME = {"width": 568, "height": 320, "framesPerSecond": 12}
 FILM_SECONDS = 420
 """Deadline for a small film on a busy machine; it takes about a minute on an idle one."""
 
+PEOPLE = {"alice": "approver", "bob": "approver", "carol": "edit"}
+"""Users with certificates in both film namespaces; carol may edit everything and approve nothing."""
+
 _DEAD_ENDS = ERRORS | TERMINAL | {Phase.BUDGET_EXCEEDED}
 _LINES = (
     "The old harbour wakes before the sun, and every rope creaks.",
@@ -359,21 +362,26 @@ class Studio:
         """Return the lines of the emulators' bill, of all films or of the calls made in the time of one.
 
         Providers know no films: with a film given, it must have been the only one at work between its first run and
-        its last; else compare sums of all films.
+        its last; else compare sums of all films, by billed_between().
         """
         entries: list[dict[str, Any]] = self.control.bill()["entries"]
         if film is None:
             return entries
         [row] = self.sql(
-            "SELECT extract(epoch FROM min(opened_at))::float8 AS begun, extract(epoch FROM max(closed_at))::float8 "
-            "AS ended FROM step_runs WHERE task_uid = %s",
+            "SELECT min(opened_at) AS begun, coalesce(max(closed_at), now()) AS ended FROM step_runs "
+            "WHERE task_uid = %s",
             film.uid,
         )
-        return [entry for entry in entries if row["begun"] <= _seconds(entry["at"]) <= (row["ended"] or time.time())]
+        return [entry for entry in entries if row["begun"] <= _moment(entry) <= row["ended"]]
 
     def billed_usd(self, film: Film | None = None) -> Decimal:
         """Return the bill's sum; as bill()."""
         return sum((Decimal(entry["amount_usd"]) for entry in self.bill(film)), Decimal(0))
+
+    def billed_between(self, begun: datetime, ended: datetime) -> Decimal:
+        """Return the sum of what was billed in that time, for all films."""
+        found = (entry for entry in self.bill() if begun <= _moment(entry) <= ended)
+        return sum((Decimal(entry["amount_usd"]) for entry in found), Decimal(0))
 
     def sql(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """Run one statement in the record and return its rows; one broken connection is mended by a new one."""
@@ -572,13 +580,12 @@ class Studio:
     # -- beginning and end ---------------------------------------------------------------------------------------
 
     def start_emulators(self) -> None:
-        """Apply the sample's emulators with the built image, as fast as media can be made."""
+        """Apply the sample's emulators with the built image; they take their time as in a demo."""
         documents = [found for found in yaml.safe_load_all((SAMPLES / "emulators.yaml").read_text()) if found]
         for document in documents:
             if document["kind"] == "Deployment":
                 [container] = document["spec"]["template"]["spec"]["containers"]
                 container["image"] = self._image("emulators")
-                container["args"] = [*container["args"], "--latency=none"]
         self.cluster.apply(*documents, namespace=self.installation.namespace)
 
     def await_emulators(self) -> None:
@@ -620,6 +627,7 @@ def open_studio(cluster: Cluster, image_flags: Sequence[str], folder: Path) -> I
     try:
         for name in films:
             new_namespace(cluster, made, name=name)
+            cluster.apply(*_bindings(), namespace=name)
         studio.start_emulators()
         installation.upgrade(*studio.flags)
         studio.await_emulators()
@@ -640,6 +648,24 @@ def _settings(home: str, films: Sequence[str]) -> tuple[str, ...]:
         *urls,
         "--set-json=providers.pollIntervalSeconds=0.5",
     )
+
+
+def _bindings() -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": f"{user}-{role}"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": f"videotask-{role}",
+            },
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }
+        for user, kind in PEOPLE.items()
+        for role in (kind, "view")
+    ]
 
 
 def storyboard(scenes: int) -> dict[str, Any]:
@@ -696,6 +722,6 @@ os.kill(min(pids), signal.SIGKILL)
 """
 
 
-def _seconds(moment: Any) -> float:
-    """Return a moment of the bill in seconds since 1970."""
-    return datetime.fromisoformat(str(moment)).timestamp()
+def _moment(entry: Mapping[str, Any]) -> datetime:
+    """Return when a line of the bill was written."""
+    return datetime.fromisoformat(str(entry["at"]))
