@@ -36,7 +36,7 @@ def check_narration_fits(*, scene: str, text: str, narration_seconds: float, cli
     words = text.split()
     keep = max(1, int(len(words) * room_seconds / narration_seconds))
     raise BadInputError(
-        f"scene {scene}: its narration lasts {narration_seconds:.1f} s and only {room_seconds:.1f} s fit a clip of "
+        f"scene {scene}: its narration lasts {narration_seconds:.2f} s and only {room_seconds:.2f} s fit a clip of "
         f"{clip_seconds} s; shorten it by about {len(words) - keep} words, for example without "
         f'"{" ".join(words[keep:])}"',
         item=scene,
