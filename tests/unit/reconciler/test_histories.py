@@ -24,7 +24,7 @@ from videotask_contract.phases import ERRORS, TERMINAL, Phase, is_legal
 from videotask_contract.report import Certainty, Directive, Failure, Film, FinalReport, Spend
 from videotask_contract.steps import STEPS, Gate, Step
 from videotask_operator.core.admission import PLACE_HOLDING
-from videotask_operator.core.model import Caller, JobSeen, Observation, PodSeen, RunOrder, TaskKey
+from videotask_operator.core.model import Caller, JobSeen, Observation, PodSeen, RunOrder, TaskKey, TaskRecord
 from videotask_operator.reconciler import Reconciler
 from videotask_operator.reports import ReportServer, _refuse_politely
 from videotask_operator.settings import Settings
@@ -118,6 +118,15 @@ class World:
             if other.order.task_uid == pod.order.task_uid and other.lives and other.todo is not None
         ]
         assert len(mine) == 1, f"at work for one film: {mine}"
+
+    def check_stopped(self, before: dict[str, TaskRecord]) -> None:
+        """A film that was suspended or cancelled has no pod at work any more."""
+        for uid, task in self.store._state.tasks.items():
+            if before.get(uid) is not task and task.phase in {Phase.SUSPENDED, Phase.CANCELLED}:
+                left = [
+                    pod.seen.name for pod in self.pods.values() if pod.order.task_uid == uid and pod.lives and pod.todo
+                ]
+                assert not left, f"at work for a film that was stopped: {left}"
 
     # --- Jobs -------------------------------------------------------------------------------------------------
 
@@ -223,6 +232,8 @@ class World:
         if not pod.lives:
             if pod.report is not None and pod.seen.name in self.pods and self.chance(0.1):
                 await self.operator.post(pod, "final", pod.report)
+        elif pod.seen.deleting and self.chance(0.8):
+            return  # a call in flight may take most of the grace time
         elif pod.seen.deleting and (pod.todo is None or self.chance(0.3)):
             self.end_pod(pod, 137)
         elif not pod.seen.running:
@@ -480,6 +491,7 @@ class Operator:
             await self.point()
         _check_step(before, self.world.store._state)
         self.world.check_caps()
+        self.world.check_stopped(before.tasks)
         await self.point()
 
 
