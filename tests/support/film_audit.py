@@ -40,6 +40,8 @@ THUMBNAIL = (96, 54)
 BLOCK = 960
 """Samples (20 ms) in which a narration's level counts as steady."""
 
+REACH = round(MAX_OFFSET_SECONDS * RATE_HZ)
+
 Mono = NDArray[np.float64]
 
 
@@ -243,16 +245,14 @@ def _rows(
         likeness = {number: _likeness(seen, composite) for number, composite in composites.items()}
         window = coarse_film[max(0, round((start_seconds - 0.5) * COARSE_HZ)) : round((end_seconds + 0.5) * COARSE_HZ)]
         window_start = max(0, round((start_seconds - 0.5) * COARSE_HZ)) / COARSE_HZ
-        heard = {number: _find(window, narration, COARSE_HZ) for number, narration in coarse.items()}
+        heard = {number: _find(window, narration) for number, narration in coarse.items()}
         offset = _refined(sound, narrations[scene.number], window_start + heard[scene.number][0])
         spoken_at = start_seconds + LEAD_SECONDS
         # A narration that is not there takes nothing out; its effect is looked for where it should be.
         is_placed = abs(offset / RATE_HZ - spoken_at) <= MAX_OFFSET_SECONDS
         at = offset if is_placed else round(spoken_at * RATE_HZ)
-        under = {
-            number: _effect_under(sound, narrations[scene.number], effect, at=at, begun=start_seconds)
-            for number, effect in effects.items()
-        }
+        rest = _rest_under(sound, narrations[scene.number], at=at, begun=start_seconds)
+        under = {number: _effect_in(rest, effect) for number, effect in effects.items()}
         rows.append(
             SceneRow(
                 number=scene.number,
@@ -288,15 +288,18 @@ def _coarse(sound: Mono) -> Mono:
     return np.fft.irfft(spectrum[: count // 2 + 1], count) * count / len(sound)
 
 
-def _find(window: Mono, wanted: Mono, rate_hz: int) -> tuple[float, float]:
-    """Return where (seconds from the window's start) `wanted` is heard best, and its normalised correlation there."""
+def _find(window: Mono, wanted: Mono) -> tuple[float, float]:
+    """Return where (seconds from the window's start) `wanted` is heard best, and how much of the window it explains.
+
+    The score is the correlation over the norms of the whole window and of all that is wanted: neither the beginning
+    of a longer line nor a shorter line with the same beginning scores as much as the line that was spoken.
+    """
     size = 1 << (len(window) + len(wanted) - 1).bit_length()
     spectrum = np.fft.rfft(window, size) * np.conj(np.fft.rfft(wanted, size))
     correlation = np.fft.irfft(spectrum, size)[: max(1, len(window) - len(wanted) // 2)]
     best = int(np.argmax(np.abs(correlation)))
-    part = window[best : best + len(wanted)]
-    norm = np.linalg.norm(part) * np.linalg.norm(wanted[: len(part)])
-    return best / rate_hz, float(abs(correlation[best]) / max(norm, 1e-9))
+    norm = float(np.linalg.norm(window)) * float(np.linalg.norm(wanted))
+    return best / COARSE_HZ, float(abs(correlation[best])) / max(norm, 1e-9)
 
 
 def _padded(sound: Mono, count: int) -> Mono:
@@ -312,35 +315,60 @@ def _refined(sound: Mono, narration: Mono, near_seconds: float) -> int:
     return lags[int(np.argmax(scores))]
 
 
-def _effect_under(sound: Mono, narration: Mono, effect: Mono, *, at: int, begun: float) -> tuple[float, float]:
-    """Return the level of an effect under a narration (dB of RMS over RMS, over the narration's time) and its score.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rest:
+    """What is left of the film under one narration once the narration is taken out."""
 
-    The narration, and its neighbours a sample away, are projected out of the film and of the effect in blocks of
-    20 ms, so that a limiter's moving gain goes with it; what is left of the film is compared with what is left of the
-    effect, which may lie up to 50 ms off its place.
+    left: Mono
+    spectrum: NDArray[np.complex128]
+    size: int
+    basis: NDArray[np.float64]
+    begin: int
+    """Samples from the scene's begin to the narration's."""
+    spoken_rms: float
+    """Of the narration as it sounds in the film."""
+
+
+def _rest_under(sound: Mono, narration: Mono, *, at: int, begun: float) -> _Rest:
+    """Project a narration, and its neighbours a sample away, out of the film in blocks of 20 ms.
+
+    In blocks, so that a limiter's moving gain goes with it.
     """
     count = min(len(narration), len(sound) - at) // BLOCK * BLOCK
     film, spoken = sound[at : at + count], narration[:count]
-    spoken_gain = float(film @ spoken / max(1e-12, spoken @ spoken))
     basis = _block_basis(narration, count)
     left = _without(film, basis)
-    begin = at - round(begun * RATE_HZ)
-    reach = round(MAX_OFFSET_SECONDS * RATE_HZ)
-    padded = np.concatenate([np.zeros(reach), effect, np.zeros(reach + count)])
+    size = 1 << (count + 2 * REACH).bit_length()
+    return _Rest(
+        left=left,
+        spectrum=np.conj(np.fft.rfft(left, size)),
+        size=size,
+        basis=basis,
+        begin=at - round(begun * RATE_HZ),
+        spoken_rms=max(0.0, float(film @ spoken / max(1e-12, spoken @ spoken))) * _rms(spoken),
+    )
+
+
+def _effect_in(rest: _Rest, effect: Mono) -> tuple[float, float]:
+    """Return the level of an effect under the narration (dB of RMS over RMS, over the narration's time) and its score.
+
+    What is left of the film is correlated with what is left of the effect when the narration is taken out of it too;
+    it may lie up to 50 ms off its place.
+    """
+    count = len(rest.left)
+    padded = np.concatenate([np.zeros(REACH), effect, np.zeros(REACH + count)])
+    candidates = padded[rest.begin : rest.begin + count + 2 * REACH]
     # The lag first, by correlation with the effect as it is; then the exact comparison there.
-    size = 1 << (count + 2 * reach + count).bit_length()
-    candidates = padded[begin : begin + count + 2 * reach]
-    correlation = np.fft.irfft(np.fft.rfft(candidates, size) * np.conj(np.fft.rfft(left, size)), size)[: 2 * reach + 1]
+    correlation = np.fft.irfft(np.fft.rfft(candidates, rest.size) * rest.spectrum, rest.size)[: 2 * REACH + 1]
     lag = int(np.argmax(np.abs(correlation)))
     moved = candidates[lag : lag + count]
-    rest = _without(moved, basis)
-    power = float(rest @ rest)
-    if power > 1e-9 and spoken_gain > 0:
-        gain = float(left @ rest) / power
-        score = abs(gain) * np.sqrt(power) / max(1e-9, float(np.linalg.norm(left)))
-        level = abs(gain) * _rms(moved) / (spoken_gain * _rms(spoken))
-        return float(20 * np.log10(max(level, 1e-6))), float(score)
-    return -120.0, 0.0
+    other = _without(moved, rest.basis)
+    power = float(other @ other)
+    if power < 1e-9 or rest.spoken_rms < 1e-6:
+        return -120.0, 0.0
+    gain = abs(float(rest.left @ other)) / power
+    score = gain * np.sqrt(power) / max(1e-9, float(np.linalg.norm(rest.left)))
+    return float(20 * np.log10(max(gain * _rms(moved) / rest.spoken_rms, 1e-6))), float(score)
 
 
 def _block_basis(narration: Mono, count: int) -> NDArray[np.float64]:
