@@ -440,6 +440,13 @@ class TestStopping:
         assert plan.record.phase is Phase.GENERATING_VIDEO
         assert plan.again
 
+    def test_a_task_suspended_again_before_it_had_a_place_says_so(self):
+        record = {"phase": Phase.SUSPENDED, "resume_phase": Phase.GENERATING_VIDEO, "step": Step.VIDEO_GENERATION}
+        waits = plan_of(a_situation().with_record(**record))
+        again = plan_of(a_situation(state="Suspended").with_record(**_fields(waits.record)))
+        assert (again.record.phase, again.record.waiting_reason, again.wants_turn) == (Phase.SUSPENDED, None, False)
+        assert "spec.state" in again.record.message
+
     def test_a_task_resumed_in_an_error_or_a_review_says_again_what_it_waits_for(self):
         words = "video_generation: scene 01: SAFETY"
         error = {"phase": Phase.SUSPENDED, "resume_phase": Phase.VIDEO_ERROR, "error": words}

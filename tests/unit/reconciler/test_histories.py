@@ -492,7 +492,8 @@ class Operator:
         _check_step(before, self.world.store._state)
         self.world.check_caps()
         self.world.check_stopped(before.tasks)
-        await self.point()
+        for _ in range(self.world.random.randrange(6)):
+            await self.point()  # an answer may be long on its way
 
 
 def _check_step(before, after) -> None:

@@ -23,6 +23,7 @@ from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.watch_run import end_run, watch_run
 
 _LOOK_AGAIN_SECONDS = 30
+_SUSPENDED = "a person suspended it; set spec.state to Running to go on"
 _RECORD_LOST = "its record was lost"
 
 
@@ -166,6 +167,9 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
     phase = draft.record.phase
     target = Phase.CANCELLED if wanted is DesiredState.CANCELLED else Phase.SUSPENDED
     if phase is target:
+        if draft.record.waiting_reason is not None:
+            # It was to go on and had no place yet; now it is not.
+            draft.change(waiting_reason=None, message=_SUSPENDED)
         return
     run = draft.open_run
     if run is not None and not end_run(draft, run, observed=situation.observed):
@@ -173,7 +177,7 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
         return
     if target is Phase.SUSPENDED:
         draft.change(resume_phase=draft.record.phase)
-        draft.move(target, "a person suspended it; set spec.state to Running to go on")
+        draft.move(target, _SUSPENDED)
     else:
         draft.move(target, "a person cancelled it")
         _end_pipeline(draft)
@@ -430,7 +434,7 @@ def _still_too_little(draft: Draft, step: Step, offered_usd: Decimal) -> str | N
 def _exceed_budget(draft: Draft, step: Step, refusal: str) -> None:
     words = f"{step.value}: {refusal}"
     if draft.record.phase is Phase.BUDGET_EXCEEDED:
-        draft.change(message=words)
+        draft.change(message=words, waiting_reason=None)
     else:
         draft.change(resume_phase=draft.record.phase)
         draft.move(Phase.BUDGET_EXCEEDED, words)
