@@ -21,7 +21,7 @@ from videotask_operator.reports import ReportServer
 from videotask_operator.settings import Settings
 from videotask_operator.store.memory import MemoryStore
 
-DEADLINE_SECONDS = 10
+DEADLINE_SECONDS = 60
 
 
 class Studio:

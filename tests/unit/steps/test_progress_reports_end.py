@@ -15,7 +15,7 @@ class DeafReporter:
 
 async def test_reports_end_when_the_last_item_is_done_in_the_moment_the_work_ends():
     changed = asyncio.Event()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with progress_reports(
             DeafReporter(),
             changed=changed,

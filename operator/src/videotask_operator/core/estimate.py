@@ -32,7 +32,7 @@ def estimate_by_step(spec: VideoTaskSpec, channel: ChannelSpec, prices: PriceTab
     quality = quality_of(spec, channel)
     return {
         Step.ASSET_GENERATION: _assets(spec, quality, prices),
-        Step.COMPOSITE_CREATION: _free(_scene_count(spec)),
+        Step.COMPOSITE_CREATION: _free(scene_count(spec)),
         Step.VIDEO_GENERATION: _clips(spec, quality, prices),
         Step.NARRATION_GENERATION: _narrations(spec, channel, prices),
         Step.SFX_GENERATION: _effects(spec, prices),
@@ -45,7 +45,8 @@ def total_usd(estimates: dict[Step, StepEstimate]) -> Decimal:
     return sum((estimate.cost_usd for estimate in estimates.values()), Decimal(0))
 
 
-def _scene_count(spec: VideoTaskSpec) -> int:
+def scene_count(spec: VideoTaskSpec) -> int:
+    """Return the scenes a task has, or will have once its storyboard is written."""
     return len(spec.storyboard.scenes) if spec.storyboard else spec.scene_count
 
 
@@ -64,7 +65,7 @@ def _clips(spec: VideoTaskSpec, quality: Quality, prices: PriceTable) -> StepEst
     each = clip_usd(
         prices, model=quality.video_model, resolution=quality.video_resolution, seconds=quality.clip_seconds
     )
-    count = _scene_count(spec)
+    count = scene_count(spec)
     return StepEstimate(items=count, cost_usd=each * count, largest_call_usd=each)
 
 
@@ -79,6 +80,6 @@ def _narrations(spec: VideoTaskSpec, channel: ChannelSpec, prices: PriceTable) -
 
 
 def _effects(spec: VideoTaskSpec, prices: PriceTable) -> StepEstimate:
-    count = _scene_count(spec)
+    count = scene_count(spec)
     each = prices.elevenlabs_effect_usd
     return StepEstimate(items=count, cost_usd=each * count, largest_call_usd=each)

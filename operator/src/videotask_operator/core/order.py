@@ -9,7 +9,7 @@ from videotask_contract.layout import task_folder
 from videotask_contract.resources import Account, ChannelSpec, VideoTaskSpec
 from videotask_contract.steps import TRAITS, Provider, Step
 from videotask_contract.task_file import ProviderSettings, TaskFile, TaskIdentity
-from videotask_operator.core.estimate import quality_of
+from videotask_operator.core.estimate import quality_of, scene_count
 from videotask_operator.core.model import RunOrder, RunRecord, TaskRecord
 from videotask_operator.core.situation import Rules
 
@@ -20,6 +20,7 @@ _START_SECONDS = 180
 _CALL_RETRY_FACTOR = 2
 """Short retries inside a call may double an item's time."""
 _STORYBOARD_SECONDS = 300
+_HOUSE_SCENES = 18
 
 
 def job_name(*, task: str, step: Step, number: int, uid: str) -> str:
@@ -62,8 +63,9 @@ def wanted_concurrency(channel: ChannelSpec, step: Step, *, items: int, slots_in
 def deadline_seconds(step: Step, *, items: int, concurrency: int, writes_storyboard: bool) -> int:
     """Return activeDeadlineSeconds: items times limit through concurrency, with room for start and short retries."""
     traits = TRAITS[step]
-    rounds = 1 if traits.atomic else math.ceil(items / concurrency)
-    work = rounds * traits.item_timeout_seconds * _CALL_RETRY_FACTOR
+    # The limits of atomic steps are for the house film's 18 scenes; a longer film takes longer as a whole.
+    rounds = max(1.0, items / _HOUSE_SCENES) if traits.atomic else math.ceil(items / concurrency)
+    work = math.ceil(rounds * traits.item_timeout_seconds * _CALL_RETRY_FACTOR)
     return _START_SECONDS + work + (_STORYBOARD_SECONDS if writes_storyboard else 0)
 
 
@@ -88,7 +90,7 @@ def build_order(
         task_file=_task_file(run=run, record=record, spec=spec, channel=channel, rules=rules),
         deadline_seconds=deadline_seconds(
             run.step,
-            items=run.total,
+            items=scene_count(spec) if traits.atomic else run.total,
             concurrency=run.concurrency,
             writes_storyboard=run.step is Step.ASSET_GENERATION and spec.storyboard is None,
         ),
