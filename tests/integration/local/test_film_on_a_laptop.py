@@ -24,7 +24,8 @@ from videotask_operator.local.postgres import find_postgres, stop_postgres
 from videotask_operator.local.processes import start_mark
 
 SMALL = {"frame": {"width": 640, "height": 360, "framesPerSecond": 12}, "clipSeconds": 5}
-ANSWER_SECONDS = 180
+ANSWER_SECONDS = 600
+pytestmark = pytest.mark.timeout(1500)
 
 
 class Laptop:
