@@ -501,6 +501,8 @@ def _check_step(before, after) -> None:
     for uid, task in before.tasks.items():
         if after.tasks[uid] is task:
             continue
+        if task.phase in ERRORS and after.tasks[uid].phase in PLACE_HOLDING:
+            assert after.tasks[uid].attempt > task.attempt, "went on after an error without a person's word"
         assert task.phase not in TERMINAL or after.tasks[uid].phase is task.phase, "left a phase that nothing leaves"
     for run_id, run in before.runs.items():
         now = after.runs[run_id]
