@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -82,6 +83,8 @@ class Sample:
     """Sessions that hold a transaction open and do nothing."""
     oldest_seconds: float
     """For how long the oldest of them has done nothing."""
+    late_seconds: float
+    """How much later than meant this look came: for so long this machine gave a program no turn."""
 
 
 @dataclass(slots=True)
@@ -114,12 +117,13 @@ class SessionGuard:
 
     def _look(self) -> None:
         with self.studio.connect() as connection:
+            looked_at = time.monotonic()
             while not self._ending.wait(SAMPLE_SECONDS):
                 row = connection.execute(_IDLE, [self.film.uid]).fetchone()
+                late_seconds = time.monotonic() - looked_at - SAMPLE_SECONDS
+                looked_at += SAMPLE_SECONDS + late_seconds
                 if row is not None and row["phase"] is not None:
-                    self.samples.append(
-                        Sample(phase=row["phase"], idle=row["idle"], oldest_seconds=row["oldest_seconds"])
-                    )
+                    self.samples.append(Sample(**row, late_seconds=late_seconds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -358,13 +358,13 @@ class Studio:
         path = f"/api/v1/namespaces/{self.installation.namespace}/services/{EMULATORS}:http/proxy"
         return ControlClient(f"http://127.0.0.1:{self.proxy.port}{path}")
 
-    def bill(self, film: Film | None = None) -> list[dict[str, Any]]:
+    def bill(self, film: Film | None = None, *, mark: str = "") -> list[dict[str, Any]]:
         """Return the lines of the emulators' bill, of all films or of the calls made in the time of one.
 
         Providers know no films: with a film given, it must have been the only one at work between its first run and
-        its last; else compare sums of all films, by billed_between().
+        its last; else give the `mark` that its storyboard's texts begin with, or compare sums by billed_between().
         """
-        entries: list[dict[str, Any]] = self.control.bill()["entries"]
+        entries: list[dict[str, Any]] = [entry for entry in self.control.bill()["entries"] if mark in entry["text"]]
         if film is None:
             return entries
         [row] = self.sql(
@@ -668,21 +668,26 @@ def _bindings() -> list[dict[str, Any]]:
     ]
 
 
-def storyboard(scenes: int) -> dict[str, Any]:
-    """Return a storyboard of so many scenes in one place with one character; no two scenes sound or move alike."""
+def storyboard(scenes: int, *, mark: str = "") -> dict[str, Any]:
+    """Return a storyboard of so many scenes in one place with one character; no two scenes sound or move alike.
+
+    All that is paid for begins with the `mark`, by which a film's lines are found on the bill: a word or two.
+    """
+    mark = f"{mark} " if mark else ""
+    place, sailor = "A quiet harbour at dusk, boards in the foreground", "An old sailor in a red coat, standing upright"
     return {
         "assets": [
-            {"name": "harbour", "kind": "environment", "prompt": "A quiet harbour at dusk, boards in the foreground"},
-            {"name": "sailor", "kind": "character", "prompt": "An old sailor in a red coat, standing upright"},
+            {"name": "harbour", "kind": "environment", "prompt": mark + place},
+            {"name": "sailor", "kind": "character", "prompt": mark + sailor},
         ],
         "scenes": [
             {
                 "name": f"scene-{number}",
                 "environment": "harbour",
                 "characters": ["sailor"],
-                "motion": f"The sailor looks up; slow pan, part {number}",
-                "narration": _LINES[(number - 1) % len(_LINES)],
-                "soundEffect": f"Waves against stone, part {number}",
+                "motion": f"{mark}The sailor looks up; slow pan, part {number}",
+                "narration": mark + _LINES[(number - 1) % len(_LINES)],
+                "soundEffect": f"{mark}Waves against stone, part {number}",
             }
             for number in range(1, scenes + 1)
         ],

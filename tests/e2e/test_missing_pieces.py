@@ -6,13 +6,15 @@ import time
 from typing import Any
 
 import pytest
-from tests.e2e.studio import CHANNEL, Film, Studio
+from tests.e2e.studio import CHANNEL, Film, Studio, storyboard
 
 from videotask_contract.phases import Phase
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 SECONDS_TO_SAY_SO = 60
+PAID_CALLS = 2 + 3
+"""Of a film of one scene: two images, a clip, a narration and an effect."""
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -41,8 +43,8 @@ def assert_nothing_consumed(studio: Studio, film: Film, status: dict[str, Any]) 
 def test_an_unknown_channel_is_named_and_the_film_goes_on_once_it_is_there(studio):
     """Nothing is started, so no run is even opened."""
     studio.channel(studio.a)
-    begun, before = time.monotonic(), len(studio.bill())
-    film = studio.start(studio.film("channelless", channel="not-yet"))
+    begun = time.monotonic()
+    film = studio.start(studio.film("channelless", channel="not-yet", storyboard=storyboard(1, mark="No channel.")))
     status = says(film, "Accepted", "False", "'not-yet'", "create it", since=begun)
     assert condition(status, "Accepted")["reason"] == "ChannelNotFound"
     assert condition(status, "NeedsAttention")["status"] == "True"
@@ -50,7 +52,7 @@ def test_an_unknown_channel_is_named_and_the_film_goes_on_once_it_is_there(studi
     assert_nothing_consumed(studio, film, status)
     assert film.jobs() == []
     assert studio.sql("SELECT * FROM step_runs WHERE task_uid = %s", film.uid) == []
-    assert len(studio.bill()) == before
+    assert studio.bill(mark="No channel.") == []
     assert any(event["type"] == "Warning" and "not-yet" in event["message"] for event in film.events())
 
     # On the volume of the channel that is there already.
@@ -58,6 +60,7 @@ def test_an_unknown_channel_is_named_and_the_film_goes_on_once_it_is_there(studi
     status = film.wait_phase(Phase.FINAL_REVIEW)
     assert condition(status, "Accepted")["status"] == "True"
     assert status["attempt"] == 1
+    assert len(studio.bill(mark="No channel.")) == PAID_CALLS
 
 
 def test_a_missing_secret_key_is_named_and_the_film_goes_on_once_it_is_there(studio):
@@ -65,21 +68,21 @@ def test_a_missing_secret_key_is_named_and_the_film_goes_on_once_it_is_there(stu
     studio.channel(studio.a, "keyless", volume={"claimName": CHANNEL})
     rename = [{"op": "move", "from": "/data/api-key", "path": "/data/mislaid"}]
     studio.cluster.patch("secret", "keyless-gemini", rename, "--type=json", namespace=studio.a)
-    before = len(studio.bill())
-    film = studio.start(studio.film("keyless", channel="keyless"))
+    film = studio.start(studio.film("keyless", channel="keyless", storyboard=storyboard(1, mark="No key.")))
     film.wait_phase(Phase.GENERATING_ASSETS)
     status = says(film, "PodStarting", "False", "keyless-gemini", "api-key", since=time.monotonic())
     told = condition(status, "PodStarting")
     assert told["reason"] == "PodCannotStart"
     assert "create the Secret key it names" in told["message"]
     assert_nothing_consumed(studio, film, status)
-    assert len(studio.bill()) == before
+    assert studio.bill(mark="No key.") == []
     assert any(event["reason"] == "PodCannotStart" for event in film.events())
 
     back = [{"op": "move", "from": "/data/mislaid", "path": "/data/api-key"}]
     studio.cluster.patch("secret", "keyless-gemini", back, "--type=json", namespace=studio.a)
     status = film.wait_phase(Phase.FINAL_REVIEW)
     assert status["attempt"] == 1
+    assert len(studio.bill(mark="No key.")) == PAID_CALLS
     assert [run["outcome"] for run in studio.sql("SELECT outcome FROM step_runs WHERE task_uid = %s", film.uid)] == [
         "done"
     ] * 6

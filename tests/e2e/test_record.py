@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 import yaml
-from tests.e2e.studio import SAMPLES
+from tests.e2e.studio import SAMPLES, storyboard
 
 from videotask_contract.phases import HAPPY_PATH, TABLE, Phase
 from videotask_contract.prices import PriceTable
@@ -32,6 +32,7 @@ EMPTY_WHEN_ALL_WENT_WELL = {
     "notion_outbox": {"delivered_at", "next_attempt_at", "error"},
 }
 """Columns that have nothing to say after a film with which nothing went wrong and which no board shows."""
+DEAR = "Dear me."
 OWNER = {"tasks": "id", "budget_days": "channel"}
 
 
@@ -49,10 +50,10 @@ def rows(studio, house_film):
 
 @pytest.fixture(scope="module")
 def dear_film(studio):
-    """A film made while the providers charged 20 % more than our table says; with the bill of that time."""
+    """A film made while the providers charged 20 % more than our table says."""
     studio.control.set_price_factor("1.2")
     try:
-        film = studio.start(studio.film("dear", scenes=2))
+        film = studio.start(studio.film("dear", storyboard=storyboard(2, mark=DEAR)))
         film.wait_phase(Phase.FINAL_REVIEW)
     finally:
         studio.control.set_price_factor("1")
@@ -190,7 +191,7 @@ def test_what_was_spent_is_what_the_providers_bill_by_step_and_in_all(studio, ho
 
 
 def test_what_was_spent_is_the_bill_also_where_the_bill_is_not_our_table(studio, dear_film):
-    bill = studio.bill(dear_film)
+    bill = studio.bill(mark=DEAR)
     assert_equal_to_a_cent_of_a_cent(spent_by_step(studio, dear_film), billed_by_step(bill))
     [estimate] = studio.sql("SELECT estimated_cost_usd AS usd FROM tasks WHERE id = %s", dear_film.uid)
     assert sum(billed_by_step(bill).values()) > estimate["usd"] * Decimal("1.1")
@@ -220,7 +221,10 @@ def test_no_session_idles_in_a_transaction_during_any_step(house_film):
     for sample in house_film.samples:
         seen[sample.phase].append(sample)
     oldest = max(sample.oldest_seconds for sample in house_film.samples)
-    print(f"\n{len(house_film.samples)} looks; longest idle in a transaction: {oldest * 1000:.0f} ms")
+    latest = max(sample.late_seconds for sample in house_film.samples)
+    looks = f"{len(house_film.samples)} looks, at worst {latest * 1000:.0f} ms late"
+    print(f"\n{looks}; longest idle in a transaction: {oldest * 1000:.0f} ms")
     for traits in STEPS:
         assert len(seen[traits.working.value]) >= 3, f"hardly looked during {traits.working}"
-    assert oldest < 1
+    # A machine that gave the guard no turn may have given the operator none either.
+    assert oldest < 1 + latest
