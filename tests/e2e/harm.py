@@ -64,6 +64,7 @@ class Hold:
 
     def __init__(self, studio: Studio, channel: str, operation: str, *, calls: int, stage: str) -> None:
         self._studio, self._channel, self._operation, self._calls = studio, channel, operation, calls
+        self._is_over = False
         match = {"key_id": channel, "operation": operation}
         self._fault_id = studio.control.add_fault("hold_call", match=match, times=calls, params={"stage": stage})
 
@@ -72,8 +73,20 @@ class Hold:
         what = f"{self._calls} {self._operation} calls of {self._channel} are held"
         eventually(what, lambda: len(self._held()) >= self._calls, timeout_seconds=_SECONDS)
 
+    def __enter__(self) -> None:
+        try:
+            self.wait()
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{stories(self._studio, self._channel)}") from None
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     def end(self) -> None:
         """Let the calls go on and hold no more."""
+        if self._is_over:
+            return
+        self._is_over = True
         self._studio.control.clear_faults(self._fault_id)
         for call in self._held():
             self._studio.control.release(call["request_id"])
@@ -87,52 +100,68 @@ def hold(studio: Studio, channel: str, operation: str, *, calls: int = 1, stage:
     return Hold(studio, channel, operation, calls=calls, stage=stage)
 
 
+def stories(studio: Studio, channel: str) -> str:
+    """Return what the status of a channel's films says, for a wait that failed."""
+    found = [film for space in (studio.a, studio.b) for film in studio.cluster.list("videotask", namespace=space)]
+    mine = [film for film in found if film["spec"]["channelRef"]["name"] == channel]
+    return json.dumps([film.get("status") for film in mine], indent=1)
+
+
 def held_calls(studio: Studio, channel: str) -> list[dict[str, Any]]:
     """Return the calls that hang for a channel."""
     return [call for call in studio.control.held() if call["key_id"] == channel]
 
 
 @contextlib.contextmanager
-def held(film: Film, operation: str, *, stage: str = "before_charging") -> Iterator[None]:
-    """Within it one call of the film hangs; it is entered once that call is there."""
-    call = hold(film.studio, channel_of(film), operation, stage=stage)
+def holds(film: Film, *operations: str, stage: str = "before_charging") -> Iterator[dict[str, Hold]]:
+    """Let the film's first call of each operation hang; to be asked for before the film can come so far."""
+    made = {one: hold(film.studio, channel_of(film), one, stage=stage) for one in operations}
     try:
-        call.wait()
-        yield
+        yield made
     finally:
-        call.end()
+        for one in made.values():
+            one.end()
 
 
 # --- transactions that are held -----------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def frozen(film: Film, event: str, condition: str) -> Iterator[None]:
-    """Within it the operator hangs inside the transaction that writes such a row of the film's runs.
+class Freeze:
+    """The operator will hang inside the transaction that writes such a row of the film's runs, until `end`.
 
-    `event` is INSERT or UPDATE, `condition` speaks of OLD and NEW. It is entered once the operator hangs there.
+    `event` is INSERT or UPDATE, `condition` speaks of OLD and NEW.
     """
-    studio, name = film.studio, f"freeze_{uuid.uuid4().hex[:8]}"
-    number = uuid.uuid4().int % 2**31
-    mine = f"NEW.task_uid = '{film.uid}' AND {condition}"
-    with studio.connect() as holder:
-        holder.execute(f"SELECT pg_advisory_lock({number})".encode())
-        holder.execute(
-            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"'BEGIN PERFORM pg_advisory_xact_lock({number}); RETURN NEW; END'".encode()
+
+    def __init__(self, film: Film, event: str, condition: str) -> None:
+        self._studio, self._what = film.studio, f"{film.name} hangs at {event} {condition}"
+        self._name, self._number = f"freeze_{uuid.uuid4().hex[:8]}", uuid.uuid4().int % 2**31
+        self._holder = film.studio.connect()
+        self._run(f"SELECT pg_advisory_lock({self._number})")
+        self._run(
+            f"CREATE FUNCTION {self._name}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"'BEGIN PERFORM pg_advisory_xact_lock({self._number}); RETURN NEW; END'"
         )
-        holder.execute(
-            f"CREATE TRIGGER {name} BEFORE {event} ON step_runs FOR EACH ROW WHEN ({mine}) "
-            f"EXECUTE FUNCTION {name}()".encode()
+        self._run(
+            f"CREATE TRIGGER {self._name} BEFORE {event} ON step_runs FOR EACH ROW "
+            f"WHEN (NEW.task_uid = '{film.uid}' AND {condition}) EXECUTE FUNCTION {self._name}()"
         )
-        hanging = f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {number} AND NOT granted"
-        try:
-            eventually(f"{film.name} hangs at {condition}", lambda: studio.sql(hanging), timeout_seconds=_SECONDS)
-            yield
-        finally:
-            holder.execute(f"SELECT pg_advisory_unlock({number})".encode())
-            holder.execute(f"DROP TRIGGER {name} ON step_runs".encode())
-            holder.execute(f"DROP FUNCTION {name}()".encode())
+
+    def wait(self) -> None:
+        """Wait until the operator hangs there."""
+        query = f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {self._number} AND NOT granted"
+        eventually(self._what, lambda: self._studio.sql(query), timeout_seconds=_SECONDS)
+
+    def end(self) -> None:
+        """Let go; what is written from now on is not held."""
+        if self._holder.closed:
+            return
+        self._run(f"SELECT pg_advisory_unlock({self._number})")
+        self._run(f"DROP TRIGGER {self._name} ON step_runs")
+        self._run(f"DROP FUNCTION {self._name}()")
+        self._holder.close()
+
+    def _run(self, statement: str) -> None:
+        self._holder.execute(statement.encode())
 
 
 # --- pods and runs ------------------------------------------------------------------------------------------------
