@@ -14,7 +14,7 @@ from videotask_contract.errors import BadInputError
 from videotask_steps.media.backdrop import Backdrop, Pixels, fit_backdrop
 from videotask_steps.media.perception import lab_of
 
-CUTOUT_VERSION: Final = 1
+CUTOUT_VERSION: Final = 2
 """Part of every composite's key: raise it when cutting or placing changes what is seen."""
 MAX_SIDE: Final = 1152
 """Pixels; larger images are reduced first, since a character fills at most 70 % of the frame's height."""
@@ -41,6 +41,9 @@ _SPECK_SHARE: Final = 0.004
 _SPECK_REACH_PX: Final = 12
 _STRONG: Final = 3.0
 """Times the threshold; a jewel in a ring is, a speck of JPEG noise is not."""
+_WIDE_PX: Final = 15
+_STRONG_REACH_PX: Final = 3
+"""Pale parts of a subject are wide or lie along its strong colours; clumps of grain on its rim do neither."""
 _HOLE_PIXELS: Final = 80
 _EXACT: Final = 1.0
 """CIELAB; a difference nobody sees."""
@@ -100,7 +103,8 @@ def cut_out(picture: Image.Image, *, asset: str) -> Cutout:
     distance = np.sqrt(np.square(difference).sum(axis=-1))
     threshold = max(4.5, 3.0 * backdrop.noise + 1.0)
     background = _background(calm, backdrop, difference=difference, distance=distance, threshold=threshold)
-    subject = _without_specks(~background, distance, threshold=threshold)
+    clean = _without_clumps(~background, distance, threshold=threshold)
+    subject = _without_specks(clean, distance, threshold=threshold)
     _check_subject(subject, asset=asset)
     window = _window(subject)
     alpha, colours = _matte(
@@ -183,6 +187,15 @@ def _shadow(calm: Pixels, backdrop: Backdrop, *, distance: Pixels, threshold: fl
     # Opened, so that it cannot creep into a subject through a gap of a pixel or two.
     opened: Mask = ndimage.binary_opening(soft, iterations=2)
     return opened
+
+
+def _without_clumps(subject: Mask, distance: Pixels, *, threshold: float) -> Mask:
+    """Return the subject without the clumps of grain on its rim: narrow, weak in colour, far from what is strong."""
+    wide = ndimage.maximum_filter(ndimage.minimum_filter(subject, size=_WIDE_PX), size=_WIDE_PX)
+    reach = 2 * _STRONG_REACH_PX + 1
+    near_strong = ndimage.maximum_filter(subject & (distance > _STRONG * threshold), size=reach)
+    kept: Mask = subject & (wide | near_strong)
+    return kept
 
 
 def _without_specks(subject: Mask, distance: Pixels, *, threshold: float) -> Mask:
