@@ -80,11 +80,40 @@ class LedgerView:
         return self.current_items().get(item)
 
     def current_items(self) -> dict[str, LedgerRecord]:
-        """Return the latest DONE line of every item."""
-        return {record.item: record for record in self._of_kind(RecordKind.DONE)}
+        """Return the latest DONE line of every item, but of those whose file clean-up removed."""
+        latest = {record.item: record for record in self._of_kind(RecordKind.DONE)}
+        return {item: record for item, record in latest.items() if self.tombstone(item, record.key) is None}
+
+    def take(self, item: str, take: int) -> LedgerRecord | None:
+        """Return the latest DONE line of this take of an item, whatever became of its file; None when never made."""
+        for record in reversed(self._records):
+            if record.kind is RecordKind.DONE and (record.item, record.take) == (item, take):
+                return record
+        return None
+
+    def tombstone(self, item: str, key: str) -> LedgerRecord | None:
+        """Return the line by which clean-up removed this item and key, if it is the latest word on it.
+
+        A tombstone that names a path speaks of that file alone: where a later one of the same key stands, it is
+        another take's.
+        """
+        removed: LedgerRecord | None = None
+        made: LedgerRecord | None = None
+        for record in self._records:
+            if (record.item, record.key) != (item, key):
+                continue
+            if record.kind is RecordKind.DONE:
+                made, removed = record, None
+            elif record.kind is RecordKind.TOMBSTONE and (
+                made is None or record.path is None or record.path == made.path
+            ):
+                removed = record
+        return removed
 
     def kept(self, item: str, key: str, *, probe: Probe | None = None) -> LedgerRecord | None:
         """Return the DONE line of this item and key if its file is still there, whole, and passes the probe."""
+        if self.tombstone(item, key) is not None:
+            return None
         for record in reversed(self._records):
             if record.kind is RecordKind.DONE and (record.item, record.key) == (item, key):
                 return record if self._is_intact(record, probe) else None

@@ -197,6 +197,18 @@ async def test_an_older_take_can_be_made_the_one_that_counts_again(tmp_path: Pat
     assert len(ledger.records) == lines
 
 
+async def test_any_take_can_be_found_by_its_number(tmp_path: Path) -> None:
+    ledger = await open_ledger(tmp_path)
+    first = ledger.record_done("01", "old", path=make_file(tmp_path, "one.mp3", b"1"), take=1)
+    second = ledger.record_done("01", "new", path=make_file(tmp_path, "two.mp3", b"2"), take=2)
+    assert [ledger.take("01", take) for take in (1, 2, 3)] == [first, second, None]
+    assert ledger.take("02", 1) is None
+    ledger.record_again(first)
+    again = ledger.take("01", 1)
+    assert again is not None
+    assert (again.key, again.path) == ("old", "one.mp3")
+
+
 async def test_a_second_process_does_not_get_the_ledger(tmp_path: Path) -> None:
     ledger = await open_ledger(tmp_path)
     with pytest.raises(VideoTaskError) as caught:
