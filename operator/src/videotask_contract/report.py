@@ -86,6 +86,10 @@ class Progress(ContractModel):
     spent_usd: Usd = Decimal(0)
     """This run's settled spend so far, to be shown; calls under way stand in its reservation, so it never goes back."""
     message: Annotated[str, Field(max_length=200)] = ""
+    concurrency: int | None = None
+    """The limit that this run obeys now; None from a step that does not tell."""
+    in_flight: int = 0
+    """Items begun and not ended: after a lower limit they may still be more than it."""
 
 
 class Film(ContractModel):

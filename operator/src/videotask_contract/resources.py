@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from videotask_contract.steps import Gate
+from videotask_contract.changes import MAX_CHOICES, Edits, Redo, TakeChoice
+from videotask_contract.steps import Gate, Step
 from videotask_contract.storyboard import ContractModel, Storyboard
 
 GROUP: Final = "videotask.dev"
@@ -96,6 +97,21 @@ class Quality(ContractModel):
     frame: FrameSize = FrameSize()
 
 
+class OnDeletion(StrEnum):
+    """What becomes of a film's files when its VideoTask is deleted."""
+
+    KEEP = "Keep"
+    DELETE = "Delete"
+
+
+class Retention(ContractModel):
+    """How long files stay; the ledger stays always, so that nothing is paid again."""
+
+    on_deletion: OnDeletion = OnDeletion.KEEP
+    work_days: Annotated[int, Field(ge=0, le=3650)] | None = None
+    """Days after completion until all but the film, its storyboard and the ledger is removed; None keeps it."""
+
+
 class VideoTaskSpec(ContractModel):
     """What people want; nobody but people writes it."""
 
@@ -120,6 +136,15 @@ class VideoTaskSpec(ContractModel):
     state: DesiredState = DesiredState.RUNNING
     quality: Quality | None = None
     """Overrides the channel's."""
+    edits: Edits | None = None
+    """Single fields of the storyboard, given or generated, in new words; remakes them and what depends on them."""
+    redo: Redo | None = None
+    """Asks for new takes, once for each request id."""
+    takes: Annotated[tuple[TakeChoice, ...], Field(max_length=MAX_CHOICES)] = ()
+    """Earlier takes that count instead of the latest."""
+    timeouts: dict[Step, Annotated[int, Field(ge=10, le=7200)]] = Field(default_factory=dict)
+    """Seconds for one item of a step (for an atomic step: for all of it), where the house's limits do not do."""
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -197,9 +222,18 @@ class ChannelVolume(ContractModel):
     claim_name: ObjectName
 
 
+class ChannelState(StrEnum):
+    """Whether a channel's tasks may begin new work."""
+
+    RUNNING = "Running"
+    PAUSED = "Paused"
+
+
 class ChannelSpec(ContractModel):
     """What a channel is: voice, look, credentials, volume, limits, budget."""
 
+    state: ChannelState = ChannelState.RUNNING
+    """Paused: runs under way end, and nothing new is begun until a person sets it to Running again."""
     display_name: Annotated[str, StringConstraints(max_length=200)] | None = None
     voice: Voice
     look: Look = Look()
@@ -278,6 +312,10 @@ class VideoTaskStatus(ContractModel):
     progress: str | None = None
     """Items of the current step: 7/18."""
     cost_usd: str | None = Field(default=None, alias="costUSD")
+    possibly_paid_usd: str | None = Field(default=None, alias="possiblyPaidUSD")
+    """The part of costUSD whose outcome is unknown: calls that died unanswered count as paid."""
+    kept_usd: str | None = Field(default=None, alias="keptUSD")
+    """What resumed runs found made already: not paid again."""
     estimated_cost_usd: str | None = Field(default=None, alias="estimatedCostUSD")
     message: str | None = None
     attempt: int | None = None
@@ -290,6 +328,8 @@ class VideoTaskStatus(ContractModel):
     duration_seconds: int | None = None
     approved_by: str | None = None
     review: Review | None = None
+    redo_request: str | None = None
+    """The spec.redo.request that was honoured last."""
     film: FilmStatus | None = None
     steps: tuple[StepStatus, ...] = ()
     history: tuple[HistoryEntry, ...] = ()

@@ -41,6 +41,8 @@ class Provider(StrEnum):
 class Gate(StrEnum):
     """A place where a person may have to say yes before the work goes on."""
 
+    STORYBOARD = "storyboard"
+    """Before the first image is paid."""
     ASSETS = "assets"
     VIDEO = "video"
     NARRATION = "narration"

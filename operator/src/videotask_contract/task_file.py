@@ -8,6 +8,7 @@ from typing import Annotated, Final, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from videotask_contract import CONTRACT_VERSION
+from videotask_contract.changes import Edits
 from videotask_contract.prices import PriceTable, Usd
 from videotask_contract.resources import Look, Quality, Voice
 from videotask_contract.steps import Provider, Step
@@ -71,6 +72,14 @@ class TaskFile(ContractModel):
     """The storyboard given by a person; None when step 1 must write one. Later steps read storyboard.json."""
     storyboard_sha256: str | None = None
     """What storyboard.json must hash to, known once step 1 has reported it."""
+    edits: Edits | None = None
+    """Laid over the storyboard by step 1, which writes the result to storyboard.json."""
+    redo: dict[str, int] = Field(default_factory=dict)
+    """How often new takes of this step's items were asked for, by reference as the person gave it, "*" for all."""
+    takes: dict[str, int] = Field(default_factory=dict)
+    """Takes of this step's items that a person chose, by reference."""
+    storyboard_only: bool = False
+    """True for a run of step 1 that ends once storyboard.json is written, because a person must look at it first."""
     topic: str | None = None
     direction: str | None = None
     scene_count: int = 18

@@ -50,14 +50,15 @@ def account_name(namespace: str, channel: ChannelSpec, step: Step) -> str | None
     return f"{namespace}/{secret.name}/{secret.key}"
 
 
-def wanted_concurrency(channel: ChannelSpec, step: Step, *, items: int, slots_in_use: int, rules: Rules) -> int:
-    """Return how many items of a run may be under way at once; 0 means that no slot of the account is free."""
-    traits = TRAITS[step]
-    wanted = min(rules.step_concurrency.get(step, traits.default_concurrency), max(items, 1))
-    if traits.provider is None:
-        return wanted
-    limit = account_for(channel, traits.provider).concurrency
-    return wanted if limit is None else max(0, min(wanted, limit - slots_in_use))
+def most_at_once(step: Step, rules: Rules) -> int:
+    """Return how many items of this step are under way at once where nothing else limits it."""
+    return rules.step_concurrency.get(step, TRAITS[step].default_concurrency)
+
+
+def slot_limit(channel: ChannelSpec, step: Step) -> int | None:
+    """Return how many slots the step's provider account has in all; None where the Channel names no limit."""
+    provider = TRAITS[step].provider
+    return account_for(channel, provider).concurrency if provider else None
 
 
 def deadline_seconds(step: Step, *, items: int, concurrency: int, writes_storyboard: bool) -> int:
@@ -91,7 +92,8 @@ def build_order(
         deadline_seconds=deadline_seconds(
             run.step,
             items=scene_count(spec) if traits.atomic else run.total,
-            concurrency=run.concurrency,
+            # A run that shares an account may be left with one slot while it works.
+            concurrency=run.concurrency if slot_limit(channel, run.step) is None else 1,
             writes_storyboard=run.step is Step.ASSET_GENERATION and spec.storyboard is None,
         ),
         grace_seconds=rules.paid_step_grace_seconds if traits.provider else rules.free_step_grace_seconds,

@@ -127,8 +127,8 @@ class Transaction(Protocol):
     async def load_active_tasks(self) -> tuple[ActiveTask, ...]:
         """Return all tasks that are queued or hold a place of the fleet."""
 
-    async def load_slots_in_use(self, account: str) -> int:
-        """Return the sum of the concurrency of all open runs on this provider account."""
+    async def load_account_runs(self, account: str) -> tuple[RunRecord, ...]:
+        """Return all open runs on this provider account, oldest first."""
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """Return uid and key of all tasks whose phase is not terminal, and of all with an open run."""

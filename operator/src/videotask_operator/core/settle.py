@@ -165,6 +165,7 @@ def show_for_review(draft: Draft, gate: Gate) -> None:
 
 
 _SHOWN: Final = {
+    Gate.STORYBOARD: "the storyboard is",
     Gate.ASSETS: "the images are",
     Gate.VIDEO: "the clips are",
     Gate.NARRATION: "the narrations are",

@@ -10,6 +10,7 @@ from videotask_contract.prices import PriceTable
 from videotask_contract.steps import Provider, Step
 from videotask_operator.core.model import Money, Observation, RunRecord, TaskRecord
 from videotask_operator.core.retry import RetryRules
+from videotask_operator.core.slots import Claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +37,6 @@ class Situation:
     record: TaskRecord | None
     runs: tuple[RunRecord, ...]
     money: Money
-    slots_in_use: int
-    """Concurrency that other open runs hold on the provider account of the task's current step."""
     earlier_cost_usd: Decimal
     """What an earlier resource of the same name had paid; 0 when there was none."""
     admitted: bool
@@ -46,3 +45,5 @@ class Situation:
     fresh_id: str
     """Never used before; becomes a run's or a correlation id."""
     rules: Rules
+    slot_claims: tuple[Claim, ...] = ()
+    """Who else has slots, or waits for some, on the provider account of the task's current step."""

@@ -109,9 +109,9 @@ class PostgresTransaction:
         """See the port."""
         return await tasks.load_active_tasks(self._session)
 
-    async def load_slots_in_use(self, account: str) -> int:
+    async def load_account_runs(self, account: str) -> tuple[RunRecord, ...]:
         """See the port."""
-        return await runs.load_slots_in_use(self._session, account)
+        return await runs.load_account_runs(self._session, account)
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """See the port."""

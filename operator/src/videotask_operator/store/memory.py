@@ -186,9 +186,10 @@ class MemoryTransaction:
             for task in sorted(listed, key=lambda task: task.queued_at)
         )
 
-    async def load_slots_in_use(self, account: str) -> int:
+    async def load_account_runs(self, account: str) -> tuple[RunRecord, ...]:
         """See the port."""
-        return sum(run.concurrency for run in self._state.runs.values() if run.is_open and run.account == account)
+        found = [run for run in self._state.runs.values() if run.is_open and run.account == account]
+        return tuple(sorted(found, key=lambda run: (run.opened_at, run.run_id)))
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """See the port."""

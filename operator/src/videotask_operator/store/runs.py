@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import bindparam, case, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,8 +18,10 @@ from videotask_operator.store.rows import item_of_row, row_of_item, row_of_run, 
 # Statements are made once: building one costs as much as running it.
 _OF_TASK: Final = select(step_runs).where(step_runs.c.task_uid == bindparam("uid")).order_by(step_runs.c.number)
 _BY_ID: Final = select(step_runs).where(step_runs.c.run_id == bindparam("run_id"))
-_SLOTS: Final = select(func.coalesce(func.sum(step_runs.c.concurrency), 0)).where(
-    step_runs.c.account == bindparam("account"), step_runs.c.closed_at.is_(None)
+_OF_ACCOUNT: Final = (
+    select(step_runs)
+    .where(step_runs.c.account == bindparam("account"), step_runs.c.closed_at.is_(None))
+    .order_by(step_runs.c.opened_at, step_runs.c.run_id)
 )
 
 _INSERT_RUN = insert(step_runs)
@@ -57,9 +59,10 @@ async def save_run(session: AsyncConnection, run: RunRecord) -> None:
     await session.execute(_UPSERT_RUN, row_of_run(run))
 
 
-async def load_slots_in_use(session: AsyncConnection, account: str) -> int:
-    """Return the sum of the concurrency of all open runs on this account."""
-    return int((await session.execute(_SLOTS, {"account": account})).scalar_one())
+async def load_account_runs(session: AsyncConnection, account: str) -> tuple[RunRecord, ...]:
+    """Return all open runs on this account, oldest first."""
+    found = (await session.execute(_OF_ACCOUNT, {"account": account})).mappings()
+    return tuple(run_of_row(row) for row in found)
 
 
 async def save_items(
