@@ -115,6 +115,9 @@ class Transaction(Protocol):
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """Return every paid call of a task, oldest first."""
 
+    async def load_possibly_usd(self, task_uid: str) -> Decimal:
+        """Return the part of a task's spend whose outcome is unknown, in dollars: it counts as paid."""
+
     async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
         """Return what is spent and reserved for the task and for its channel's day that holds `now`."""
 

@@ -93,6 +93,10 @@ class PostgresTransaction:
         """See the port."""
         return await money.load_spend(self._session, task_uid)
 
+    async def load_possibly_usd(self, task_uid: str) -> Decimal:
+        """See the port."""
+        return await money.load_possibly_usd(self._session, task_uid)
+
     async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
         """See the port."""
         return await money.load_money(self._session, record, now=now, time_zone=time_zone)

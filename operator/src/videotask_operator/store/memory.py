@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from videotask_contract.phases import TERMINAL
-from videotask_contract.report import Item, Spend
+from videotask_contract.report import Certainty, Item, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.admission import PLACE_HOLDING
 from videotask_operator.core.model import ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
@@ -145,6 +145,11 @@ class MemoryTransaction:
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """See the port."""
         return tuple(sorted((paid.call for paid in self._paid(task_uid)), key=lambda call: (call.at, call.call_id)))
+
+    async def load_possibly_usd(self, task_uid: str) -> Decimal:
+        """See the port."""
+        calls = (paid.call for paid in self._paid(task_uid))
+        return sum((call.amount_usd for call in calls if call.certainty is Certainty.POSSIBLY), Decimal(0))
 
     async def load_money(self, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
         """See the port."""

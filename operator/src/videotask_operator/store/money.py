@@ -95,6 +95,11 @@ _BY_STEP: Final = (
 )
 
 
+_POSSIBLY: Final = select(func.coalesce(func.sum(spend_table.c.amount_usd), 0)).where(
+    spend_table.c.task_uid == bindparam("task_uid"), spend_table.c.certainty == Certainty.POSSIBLY.value
+)
+
+
 async def save_spend(
     session: AsyncConnection, record: TaskRecord, step: Step, told: Sequence[Spend], *, time_zone: str
 ) -> None:
@@ -171,6 +176,11 @@ async def load_money(session: AsyncConnection, record: TaskRecord, *, now: datet
         )
     ).one()
     return Money(**row._mapping)  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
+
+
+async def load_possibly_usd(session: AsyncConnection, task_uid: str) -> Decimal:
+    """Return the part of a task's spend whose outcome is unknown, in dollars: it counts as paid."""
+    return Decimal((await session.execute(_POSSIBLY, {"task_uid": task_uid})).scalar_one())
 
 
 async def load_day_spent(
