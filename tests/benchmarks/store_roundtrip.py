@@ -51,7 +51,7 @@ async def decide(transaction: Transaction, number: int) -> None:
     record = await transaction.load_task(uid)
     await transaction.load_runs(uid)
     await transaction.load_money(record, now=NOON, time_zone="Europe/Zurich")
-    await transaction.load_slots_in_use("studio/gemini-key/api-key")
+    await transaction.load_account_runs("studio/gemini-key/api-key")
     await transaction.save_task(record)
     if uid == uid_of(number + 1):
         await transaction.save_run(a_run(number=number + 1, task_uid=uid))

@@ -23,6 +23,7 @@ from videotask_operator.core.decide import decide, warn_of_long_film
 from videotask_operator.core.model import (
     ActiveTask,
     ChannelResource,
+    Claim,
     CreateRun,
     DeleteRun,
     EventDraft,
@@ -35,11 +36,12 @@ from videotask_operator.core.model import (
     TaskRecord,
     TaskResource,
 )
-from videotask_operator.core.order import account_name
+from videotask_operator.core.order import account_name, most_at_once
 from videotask_operator.core.ports import ClusterPort, ForeignJobError, NotLeaderError, StorePort, Transaction
 from videotask_operator.core.projection import HISTORY_LENGTH, project_status
 from videotask_operator.core.retry import RetryRules
 from videotask_operator.core.situation import Rules, Situation
+from videotask_operator.core.slots import claim_of_run
 from videotask_operator.settings import Settings
 
 log = structlog.get_logger()
@@ -111,6 +113,8 @@ class Reconciler:
         self._sole: set[str] = set()
         """Uids with no earlier resource of their name left to end."""
         self._pending: dict[TaskKey, list[Plan]] = {}
+        self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
+        """Films that wait for nothing but a slot, by account and uid."""
 
     # --- running --------------------------------------------------------------------------------------------
 
@@ -138,6 +142,7 @@ class Reconciler:
     def show_later(self, key: TaskKey, plan: Plan) -> None:
         """Keep what a committed report led to, until the look that follows it shows and does it."""
         self._pending.setdefault(key, []).append(plan)
+        self._free_closed(plan)
 
     async def _work(self) -> None:
         while True:
@@ -260,6 +265,7 @@ class Reconciler:
             if plan.record != situation.record or plan.runs:
                 await record_plan(transaction, plan, time_zone=_time_zone(observed))
         self._note_admission(situation, plan)
+        self._note_slots(key, observed, plan)
         return plan, now
 
     async def _situation(
@@ -278,7 +284,7 @@ class Reconciler:
             record=record,
             runs=runs,
             money=await self._money(transaction, record, observed, now),
-            slots_in_use=await self._slots_in_use(transaction, record, observed),
+            slot_claims=await self._slot_claims_of(transaction, record, observed),
             earlier_cost_usd=earlier,
             admitted=record is not None and record.uid in self._admitted,
             now=now,
@@ -297,12 +303,39 @@ class Reconciler:
             return Money()
         return await transaction.load_money(record, now=now, time_zone=_time_zone(observed))
 
-    async def _slots_in_use(self, transaction: Transaction, record: TaskRecord | None, observed: Observation) -> int:
-        channel = observed.channel.spec if observed.channel else None
-        if record is None or channel is None or record.step is None or not _may_open_run(record):
-            return 0
-        account = account_name(record.namespace, channel, record.step)
-        return await transaction.load_slots_in_use(account) if account else 0
+    async def _slot_claims_of(
+        self, transaction: Transaction, record: TaskRecord | None, observed: Observation
+    ) -> tuple[Claim, ...]:
+        if record is None or not _may_open_run(record):
+            return ()
+        account = _account_of(record, observed)
+        return await self.slot_claims(transaction, account) if account else ()
+
+    # --- slots of provider accounts ---------------------------------------------------------------------------
+
+    async def slot_claims(self, transaction: Transaction, account: str) -> tuple[Claim, ...]:
+        """Return what an account's open runs hold and could use, and what films that wait for it want."""
+        runs = await transaction.load_account_runs(account)
+        held = [claim_of_run(run, most=most_at_once(run.step, self.rules)) for run in runs]
+        return (*held, *(claim for _, claim in self._slot_waits.get(account, {}).values()))
+
+    def free_slots(self, account: str) -> None:
+        """Give those who wait for this account a look: slots of it came free."""
+        for key, _ in self._slot_waits.get(account, {}).values():
+            self.wake(key)
+
+    def _note_slots(self, key: TaskKey, observed: Observation, plan: Plan) -> None:
+        for waits in self._slot_waits.values():
+            waits.pop(plan.record.uid, None)
+        account = _account_of(plan.record, observed)
+        if plan.slot_claim is not None and account is not None:
+            self._slot_waits.setdefault(account, {})[plan.record.uid] = (key, plan.slot_claim)
+        self._free_closed(plan)
+
+    def _free_closed(self, plan: Plan) -> None:
+        for run in plan.runs:
+            if not run.is_open and run.account is not None:
+                self.free_slots(run.account)
 
     async def _retire_others(self, key: TaskKey) -> None:
         """End the record of an earlier resource of this name, whose uid is no longer the one on show."""
@@ -319,7 +352,6 @@ class Reconciler:
                 record=earlier,
                 runs=await transaction.load_runs(earlier.uid),
                 money=Money(),
-                slots_in_use=0,
                 earlier_cost_usd=Decimal(0),
                 admitted=False,
                 now=self.clock(),
@@ -330,6 +362,7 @@ class Reconciler:
             if plan is None:
                 return
             await record_plan(transaction, plan, time_zone=_time_zone(observed))
+        self._note_slots(key, observed, plan)
         await self._act(key, plan)
         self._schedule(key, plan)
 
@@ -528,6 +561,13 @@ def _returning(records: Iterable[TaskRecord], listed: Iterable[ActiveTask]) -> t
         for record in records
         if record.uid not in known
     )
+
+
+def _account_of(record: TaskRecord, observed: Observation) -> str | None:
+    channel = observed.channel.spec if observed.channel else None
+    if channel is None or record.step is None:
+        return None
+    return account_name(record.namespace, channel, record.step)
 
 
 def _may_open_run(record: TaskRecord) -> bool:

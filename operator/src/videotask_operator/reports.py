@@ -24,8 +24,10 @@ from videotask_contract.report import (
 )
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import Caller, Plan, RunRecord, TaskKey, TaskRecord
+from videotask_operator.core.order import most_at_once, slot_limit
 from videotask_operator.core.ports import NotLeaderError, Transaction
 from videotask_operator.core.settle import settle_report
+from videotask_operator.core.slots import regrant
 from videotask_operator.reconciler import Reconciler, record_plan, record_report
 
 log = structlog.get_logger()
@@ -100,6 +102,7 @@ class ReportServer:
                 return _answer(stop)
             if run.permitted_pod_uid not in {None, caller.pod_uid}:
                 return _answer(Answer(directive=Directive.STOP, reason="another pod holds the start permit"))
+            held, granted = await self._share_slots(transaction, run, progress)
             await transaction.save_run(
                 replace(
                     run,
@@ -107,10 +110,26 @@ class ReportServer:
                     total=progress.total,
                     kept=progress.kept,
                     spent_usd=progress.spent_usd,
+                    concurrency=held,
                 ),
             )
+        if run.account is not None and held < run.concurrency:
+            self.reconciler.free_slots(run.account)
         self.reconciler.wake(self._known[run.run_id][0])
-        return _answer(Answer())
+        return _answer(Answer(concurrency=granted))
+
+    async def _share_slots(
+        self, transaction: Transaction, run: RunRecord, progress: Progress
+    ) -> tuple[int, int | None]:
+        """Return the slots that the run holds once it is answered, and the limit to answer it with."""
+        channel = self.cluster.observe(self._known[run.run_id][0]).channel
+        limit = slot_limit(channel.spec, run.step) if channel and channel.spec else None
+        if run.account is None or limit is None:
+            return run.concurrency, None
+        claims = await self.reconciler.slot_claims(transaction, run.account)
+        others = [claim for claim in claims if claim.claimant != run.run_id]
+        most = most_at_once(run.step, self.reconciler.rules)
+        return regrant(run, progress, others=others, limit=limit, most=most)
 
     async def _final(self, request: web.Request) -> web.Response:
         report = await _body(request, FinalReport)

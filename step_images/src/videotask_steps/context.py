@@ -50,6 +50,8 @@ class StepContext:
     progress: ProgressTracker
     stopping: StopSign
     """Set when nothing new may be begun: SIGTERM, suspend, cancel, a closed run."""
+    in_flight: int = 0
+    """Items begun and not ended."""
     film: Film | None = None
     storyboard_sha256: str | None = None
     _storyboard: Storyboard | None = None
@@ -69,6 +71,12 @@ class StepContext:
             durable.save(path, content)
         self._storyboard = storyboard
         self.storyboard_sha256 = hashlib.sha256(content).hexdigest()
+
+    def set_in_flight(self, items: int) -> None:
+        """Say how many items are under way; the operator is told, since others may wait for what they leave free."""
+        if items != self.in_flight:
+            self.in_flight = items
+            self.progress.changed.set()
 
     def set_film(self, film: Film) -> None:
         """Say what the assembly made; goes into the final report."""

@@ -141,6 +141,7 @@ class _Workshop:
         while True:
             while self._may_begin(len(running)):
                 running.add(asyncio.create_task(self._make(self._missing.popleft())))
+            self._context.set_in_flight(len(running))
             if not running:
                 break
             finished, running = await self._wait(running)

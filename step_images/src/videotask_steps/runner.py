@@ -134,6 +134,8 @@ def _progress(context: StepContext) -> Progress:
         kept=progress.kept,
         spent_usd=ledger.spent_usd(run_id) - ledger.possibly_usd(run_id),
         message=progress.message,
+        concurrency=context.limits.concurrency,
+        in_flight=context.in_flight,
     )
 
 

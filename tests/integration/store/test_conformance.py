@@ -271,7 +271,7 @@ class TestRuns:
         with pytest.raises(RecordConflictError):
             await given(store, runs=[a_run(task_uid="nobody")])
 
-    async def test_slots_in_use_are_those_of_open_runs_on_this_account(self, store):
+    async def test_an_accounts_runs_are_the_open_ones(self, store):
         others = [a_record(uid=f"t{n}", name=f"t{n}") for n in (2, 3)]
         await given(
             store,
@@ -285,8 +285,9 @@ class TestRuns:
                 a_run(number=5, concurrency=50, closed_at=NOON),
             ],
         )
-        assert await ask(store, "load_slots_in_use", "studio/gemini-key/api-key") == 7
-        assert await ask(store, "load_slots_in_use", "studio/nobody/api-key") == 0
+        found = await ask(store, "load_account_runs", "studio/gemini-key/api-key")
+        assert [run.concurrency for run in found] == [4, 3]
+        assert await ask(store, "load_account_runs", "studio/nobody/api-key") == ()
 
 
 class TestItems:

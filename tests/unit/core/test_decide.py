@@ -8,6 +8,7 @@ import pytest
 from tests.support.builders import (
     NOON,
     RULES,
+    UID,
     a_channel,
     a_job,
     a_pod,
@@ -24,7 +25,7 @@ from videotask_contract.phases import Phase
 from videotask_contract.report import Failure, FinalReport
 from videotask_contract.steps import Gate, Step
 from videotask_operator.core.decide import decide, warn_of_long_film
-from videotask_operator.core.model import CreateRun, DeleteRun, Money, Plan, RunOutcome
+from videotask_operator.core.model import Claim, CreateRun, DeleteRun, Money, Plan, RunOutcome
 
 
 def plan_of(situation: a_situation) -> Plan:
@@ -197,9 +198,11 @@ class TestOpeningRuns:
             },
         )
         situation = a_situation().with_channel(channel).with_record(phase=Phase.CLAIMED)
-        assert plan_of(situation.but(slots_in_use=4)).runs[0].concurrency == 1
-        full = plan_of(situation.but(slots_in_use=5))
+        other = Claim(claimant="other", since=NOON, wanted=9, held=4)
+        assert plan_of(situation.but(slot_claims=(other,))).runs[0].concurrency == 1
+        full = plan_of(situation.but(slot_claims=(replace(other, held=5),)))
         assert not full.runs
+        assert full.slot_claim == Claim(claimant=UID, since=NOON, wanted=2)
         assert full.record.waiting_reason == "WaitingForSlot"
         assert full.record.step_attempt == 1
 

@@ -16,11 +16,11 @@ from videotask_operator.core.approval import decision_on_show, is_approved
 from videotask_operator.core.budget import decide_reservation
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.estimate import StepEstimate, estimate_by_step, quality_of, total_usd
-from videotask_operator.core.model import CreateRun, Plan, RunRecord, TaskRecord, TaskResource, Transition
+from videotask_operator.core.model import Claim, CreateRun, Plan, RunRecord, TaskRecord, TaskResource, Transition
 from videotask_operator.core.order import account_name, build_order, job_name, most_at_once, slot_limit
 from videotask_operator.core.settle import count, show_for_review
 from videotask_operator.core.situation import Rules, Situation
-from videotask_operator.core.slots import Claim, decide_grant
+from videotask_operator.core.slots import decide_grant
 from videotask_operator.core.watch_run import end_run, watch_run
 
 _LOOK_AGAIN_SECONDS = 30
@@ -349,29 +349,31 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
     if refusal is not None and not _must_read_ledger(draft, step):
         _exceed_budget(draft, step, refusal)
         return
-    concurrency = _granted(situation, channel, step, items_left=estimate.items - finished)
+    claim = _claim_slots(situation, record, step, items_left=estimate.items - finished)
+    concurrency = _granted(situation, channel, step, claim)
     if record.phase not in PLACE_HOLDING and not situation.admitted:
         draft.wait_for_turn()
     elif concurrency == 0:
         account = account_name(record.namespace, channel, step)
         message = f"waits for a slot of the provider account {account}: all are in use"
+        draft.slot_claim = claim
         draft.wait("WaitingForSlot", message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
     else:
         _open_run(draft, situation, spec, channel, _Terms(estimate, finished, reservation.usd, concurrency))
 
 
-def _granted(situation: Situation, channel: ChannelSpec, step: Step, *, items_left: int) -> int:
-    """Return how many items a run opened now may have under way; 0 means that its account has no slot for it."""
+def _claim_slots(situation: Situation, record: TaskRecord, step: Step, *, items_left: int) -> Claim:
+    """Return what a run opened now could use; since when it waits is said by the claim it made before."""
+    earlier = [claim.since for claim in situation.slot_claims if claim.claimant == record.uid]
     wanted = min(most_at_once(step, situation.rules), max(items_left, 1))
+    return Claim(claimant=record.uid, since=min([*earlier, situation.now]), wanted=wanted)
+
+
+def _granted(situation: Situation, channel: ChannelSpec, step: Step, mine: Claim) -> int:
+    """Return how many items a run opened now may have under way; 0 means that its account has no slot for it."""
     limit = slot_limit(channel, step)
-    if limit is None or situation.record is None:
-        return wanted
-    uid = situation.record.uid
-    others = [claim for claim in situation.slot_claims if claim.claimant != uid]
-    # Since when it waits is said by the claim it has made before.
-    earlier = [claim.since for claim in situation.slot_claims if claim.claimant == uid]
-    mine = Claim(claimant=uid, since=min([*earlier, situation.now]), wanted=wanted)
-    return decide_grant(limit, [*others, mine], uid)
+    others = [claim for claim in situation.slot_claims if claim.claimant != mine.claimant]
+    return mine.wanted if limit is None else decide_grant(limit, [*others, mine], mine.claimant)
 
 
 class _Terms:

@@ -10,6 +10,7 @@ from videotask_contract.phases import Phase, is_legal
 from videotask_contract.report import FinalReport
 from videotask_operator.core.model import (
     Action,
+    Claim,
     EventDraft,
     EventType,
     Plan,
@@ -39,6 +40,7 @@ class Draft:
     look_again_at: datetime | None = None
     again: bool = False
     wants_turn: bool = False
+    slot_claim: Claim | None = None
 
     @property
     def open_run(self) -> RunRecord | None:
@@ -100,4 +102,5 @@ class Draft:
             look_again_at=self.look_again_at,
             again=self.again,
             wants_turn=self.wants_turn,
+            slot_claim=self.slot_claim,
         )

@@ -255,6 +255,19 @@ class ActiveTask:
     """True when claimed and not stopped: it holds a place of the fleet."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who has slots of an account, or waits for some."""
+
+    claimant: str
+    """Id of an open run, or uid of a film that waits to open one."""
+    since: datetime
+    wanted: int
+    """Items it could have under way at once."""
+    held: int = 0
+    """Slots it may be using now; an open run has at least one, a film that waits none."""
+
+
 # --- as decided -------------------------------------------------------------------------------------------------
 
 
@@ -330,3 +343,5 @@ class Plan:
     """True when the next decision can be taken at once."""
     wants_turn: bool = False
     """True when nothing but a free place of the fleet is missing."""
+    slot_claim: Claim | None = None
+    """What it would use of its provider account, where that has no slot for it yet."""

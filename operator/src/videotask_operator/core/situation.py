@@ -8,9 +8,8 @@ from decimal import Decimal
 
 from videotask_contract.prices import PriceTable
 from videotask_contract.steps import Provider, Step
-from videotask_operator.core.model import Money, Observation, RunRecord, TaskRecord
+from videotask_operator.core.model import Claim, Money, Observation, RunRecord, TaskRecord
 from videotask_operator.core.retry import RetryRules
-from videotask_operator.core.slots import Claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

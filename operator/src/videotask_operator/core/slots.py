@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from videotask_contract.report import Progress
-from videotask_operator.core.model import RunRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """Who has slots of an account, or waits for some."""
-
-    claimant: str
-    """Id of an open run, or uid of a film that waits to open one."""
-    since: datetime
-    wanted: int
-    """Items it could have under way at once."""
-    held: int = 0
-    """Slots it may be using now; an open run has at least one, a film that waits none."""
+from videotask_operator.core.model import Claim, RunRecord
 
 
 def fair_shares(limit: int, claims: Iterable[Claim]) -> dict[str, int]:
