@@ -13,10 +13,15 @@ _CHUNK_BYTES: Final = 1 << 20
 def save(path: Path, content: bytes) -> None:
     """Write the content under this name by temporary file, fsync, rename and fsync of the folder; makes the folder."""
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = temporary_name(path)
     temporary.write_bytes(content)
     sync_file(temporary)
     rename(temporary, path)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name under which a file is written until it is whole."""
+    return path.with_name(f".{path.name}.part")
 
 
 def rename(temporary: Path, path: Path) -> None:

@@ -18,7 +18,7 @@ def build_final_report(context: StepContext, failure: Failure | None) -> FinalRe
     if failure is None and (problem := _unfinished(context)) is not None:
         failure = problem
     items = ledger.items(run_id=task.run_id)
-    counted = {record.key for record in ledger.current_items().values()}
+    counted = {(item, record.key) for item, record in ledger.current_items().items()}
     return FinalReport(
         run_id=task.run_id,
         step=task.step.value,
@@ -26,7 +26,7 @@ def build_final_report(context: StepContext, failure: Failure | None) -> FinalRe
         done=progress.done,
         total=progress.total,
         kept=progress.kept,
-        kept_usd=sum((item.cost_usd for item in items if item.kept and item.key in counted), Decimal(0)),
+        kept_usd=sum((item.cost_usd for item in items if item.kept and (item.item, item.key) in counted), Decimal(0)),
         spent_usd=ledger.spent_usd(task.run_id),
         storyboard_sha256=context.storyboard_sha256,
         failure=failure,
@@ -60,6 +60,8 @@ def failure_of(error: BaseException) -> Failure:
 
 def _unfinished(context: StepContext) -> Failure | None:
     progress = context.progress
+    if context.task.storyboard_only and progress.total == 0 and context.storyboard_sha256 is not None:
+        return None
     if progress.total > 0 and progress.done == progress.total:
         return None
     return Failure(

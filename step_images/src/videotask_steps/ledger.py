@@ -14,12 +14,18 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any, Final, Self
 
+import structlog
+
 from videotask_contract import layout
 from videotask_contract.errors import FailureClass, VideoTaskError
-from videotask_contract.ledger_record import LedgerRecord, RecordKind, decode_record, encode_record
+from videotask_contract.ledger_record import LedgerRecord, RecordKind, encode_record
 from videotask_contract.report import Certainty, Item, Spend
 from videotask_contract.steps import Step
 from videotask_steps import durable
+from videotask_steps.compaction import compact
+from videotask_steps.ledger_lines import parse_ledger, split_ledger
+
+_log: Final = structlog.stdlib.get_logger(__name__)
 
 Probe = Callable[[Path], object]
 """Looks into a media file and raises a VideoTaskError when it is not what it should be."""
@@ -29,6 +35,7 @@ LOCK_WAIT_SECONDS: Final = 15.0
 """How long a predecessor that is just dying may still hold the lock."""
 _SMALLEST_USD: Final = Decimal("0.00000001")
 _CLOSING: Final = frozenset({RecordKind.SETTLED, RecordKind.RELEASED})
+_OF_A_CALL: Final = frozenset({RecordKind.INTENT, RecordKind.ACCEPTED, *_CLOSING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +88,9 @@ class LedgerView:
 
     def current_items(self) -> dict[str, LedgerRecord]:
         """Return the latest DONE line of every item, but of those whose file clean-up removed."""
+        removed = self._tombstones()
         latest = {record.item: record for record in self._of_kind(RecordKind.DONE)}
-        return {item: record for item, record in latest.items() if self.tombstone(item, record.key) is None}
+        return {item: record for item, record in latest.items() if (item, record.key) not in removed}
 
     def take(self, item: str, take: int) -> LedgerRecord | None:
         """Return the latest DONE line of this take of an item, whatever became of its file; None when never made."""
@@ -92,23 +100,8 @@ class LedgerView:
         return None
 
     def tombstone(self, item: str, key: str) -> LedgerRecord | None:
-        """Return the line by which clean-up removed this item and key, if it is the latest word on it.
-
-        A tombstone that names a path speaks of that file alone: where a later one of the same key stands, it is
-        another take's.
-        """
-        removed: LedgerRecord | None = None
-        made: LedgerRecord | None = None
-        for record in self._records:
-            if (record.item, record.key) != (item, key):
-                continue
-            if record.kind is RecordKind.DONE:
-                made, removed = record, None
-            elif record.kind is RecordKind.TOMBSTONE and (
-                made is None or record.path is None or record.path == made.path
-            ):
-                removed = record
-        return removed
+        """Return the line by which clean-up removed this item and key, if it is the latest word on it."""
+        return self._tombstones().get((item, key))
 
     def kept(self, item: str, key: str, *, probe: Probe | None = None) -> LedgerRecord | None:
         """Return the DONE line of this item and key if its file is still there, whole, and passes the probe."""
@@ -120,22 +113,22 @@ class LedgerView:
         return None
 
     def calls(self) -> list[PaidCall]:
-        """Return every paid call, in the order of the intents."""
-        intents: dict[str, LedgerRecord] = {}
+        """Return every paid call, in the order they were begun."""
+        begun: dict[str, LedgerRecord] = {}
         accepted: dict[str, LedgerRecord] = {}
         closed: dict[str, LedgerRecord] = {}
         for record in self._records:
-            if record.call_id is None:
+            if record.call_id is None or record.kind not in _OF_A_CALL:
                 continue
-            if record.kind is RecordKind.INTENT:
-                intents.setdefault(record.call_id, record)
-            elif record.kind is RecordKind.ACCEPTED:
+            # Where the intent cannot be read any more, the first line that can stands for it: money is never dropped.
+            begun.setdefault(record.call_id, record)
+            if record.kind is RecordKind.ACCEPTED:
                 accepted[record.call_id] = record
             elif record.kind in _CLOSING:
                 closed[record.call_id] = record
         return [
-            PaidCall(intent=intent, accepted=accepted.get(call_id), closed=closed.get(call_id))
-            for call_id, intent in intents.items()
+            PaidCall(intent=first, accepted=accepted.get(call_id), closed=closed.get(call_id))
+            for call_id, first in begun.items()
         ]
 
     def calls_for(self, item: str, key: str) -> list[PaidCall]:
@@ -158,13 +151,14 @@ class LedgerView:
         return tuple(_spend_of(call) for call in self.calls() if call.amount_usd > 0)
 
     def items(self, *, run_id: str) -> tuple[Item, ...]:
-        """Return every made item of all runs; kept ones are those that this run did not make."""
+        """Return every made item of all runs but removed ones; kept are those that this run did not make."""
         costs: dict[tuple[str, str], Decimal] = {}
         for call in self.calls():
             made = (call.intent.item, call.intent.key)
             costs[made] = costs.get(made, Decimal(0)) + call.amount_usd
         first_makers: dict[tuple[str, str, str | None], str] = {}
         latest: dict[tuple[str, str], LedgerRecord] = {}
+        removed = self._tombstones()
         for record in self._of_kind(RecordKind.DONE):
             first_makers.setdefault((record.item, record.key, record.path), record.run_id)
             # Taken out and put in again: the order is that of the last word, so that the take that counts comes last.
@@ -177,11 +171,28 @@ class LedgerView:
                 kept=first_makers[record.item, record.key, record.path] != run_id,
             )
             for made, record in latest.items()
+            if made not in removed
         )
 
     def next_take(self, item: str) -> int:
         """Return the first take of an item that no line speaks of as made."""
         return 1 + max((record.take for record in self._of_kind(RecordKind.DONE) if record.item == item), default=0)
+
+    def _tombstones(self) -> dict[tuple[str, str], LedgerRecord]:
+        """Return, by item and key, the tombstones that are the latest word.
+
+        One that names a path speaks of that file alone: another take of the same key stays.
+        """
+        made: dict[tuple[str, str], str | None] = {}
+        removed: dict[tuple[str, str], LedgerRecord] = {}
+        for record in self._records:
+            name = (record.item, record.key)
+            if record.kind is RecordKind.DONE:
+                made[name] = record.path
+                removed.pop(name, None)
+            elif record.kind is RecordKind.TOMBSTONE and record.path in {None, made.get(name, record.path)}:
+                removed[name] = record
+        return removed
 
     def _of_kind(self, kind: RecordKind) -> Iterator[LedgerRecord]:
         return (record for record in self._records if record.kind is kind)
@@ -205,8 +216,12 @@ class Ledger(LedgerView):
 
     def __init__(self, volume: Path, step: Step, *, run_id: str, lock: int) -> None:
         path = volume / layout.ledger(step)
+        compact(path)
         content = path.read_bytes() if path.exists() else b""
-        super().__init__(volume, step, parse_ledger(content))
+        records, unreadable = split_ledger(content)
+        super().__init__(volume, step, records)
+        if unreadable:
+            _log.warning("ledger_lines_unreadable", path=str(path), lines=len(unreadable), readable=len(records))
         self.run_id = run_id
         self._lock = lock
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
@@ -291,6 +306,17 @@ class Ledger(LedgerView):
         if self.current(record.item) != record:
             self._write(record.model_copy(update={"run_id": self.run_id, "at": datetime.now(UTC)}))
 
+    def record_removed(self, record: LedgerRecord) -> None:
+        """Write down that clean-up removes this take's file; to be written before the file goes."""
+        self._append(
+            RecordKind.TOMBSTONE,
+            item=record.item,
+            key=record.key,
+            take=record.take,
+            path=record.path,
+            message="removed by clean-up",
+        )
+
     def record_failed(self, item: str, key: str, *, message: str) -> None:
         """Write down that the item was given up in this run, and why."""
         self._append(RecordKind.FAILED, item=item, key=key, message=message[:300])
@@ -329,14 +355,6 @@ def read_ledger(volume: Path, step: Step) -> LedgerView:
     """Read another step's ledger without locking it; a step that never ran has an empty one."""
     path = volume / layout.ledger(step)
     return LedgerView(volume, step, parse_ledger(path.read_bytes() if path.exists() else b""))
-
-
-def parse_ledger(content: bytes) -> Iterator[LedgerRecord]:
-    """Yield every line that can be read and trusted; torn, damaged, foreign and newer lines are passed over."""
-    for line in content.split(b"\n"):
-        record = decode_record(line.decode(errors="replace")) if line else None
-        if record is not None:
-            yield record
 
 
 async def _lock(path: Path, *, wait_seconds: float) -> int:

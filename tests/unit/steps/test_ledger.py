@@ -231,3 +231,71 @@ async def test_a_call_tells_its_story_over_several_lines(tmp_path: Path) -> None
     assert told.closed is not None
     assert told.closed.kind is RecordKind.SETTLED
     assert ledger.calls_for("07", "other") == []
+
+
+async def test_an_item_that_clean_up_removed_is_no_current_item_and_still_counts_as_paid(tmp_path: Path) -> None:
+    ledger = await open_ledger(tmp_path)
+    call = begin(ledger, "01")
+    ledger.record_settled(call, amount_usd=Decimal("0.40"))
+    path = make_file(tmp_path, "narration/narration_01.mp3")
+    made = ledger.record_done("01", "key", path=path, call=call)
+    ledger.record_removed(made)
+    assert ledger.tombstone("01", "key") is not None
+    assert ledger.kept("01", "key") is None, "also while its file is still there"
+    assert ledger.current("01") is None
+    assert ledger.items(run_id="run-2") == ()
+    assert ledger.spent_usd("run-1") == Decimal("0.40")
+    assert ledger.take("01", 1) == made
+    assert ledger.next_take("01") == 2
+    ledger.record_done("01", "key", path=path, call=call)
+    assert ledger.tombstone("01", "key") is None
+    assert ledger.current("01") is not None
+
+
+async def test_clean_up_of_one_take_leaves_the_others(tmp_path: Path) -> None:
+    ledger = await open_ledger(tmp_path)
+    first = ledger.record_done("01", "key", path=make_file(tmp_path, "one.mp3", b"1"), take=1)
+    second = ledger.record_done("01", "key", path=make_file(tmp_path, "two.mp3", b"2"), take=2)
+    other = ledger.record_done("02", "key", path=make_file(tmp_path, "three.mp3", b"3"))
+    ledger.record_removed(first)
+    assert ledger.current_items() == {"01": second, "02": other}
+    ledger.record_removed(second)
+    assert ledger.current_items() == {"02": other}
+
+
+async def test_a_settled_call_counts_though_its_intent_cannot_be_read_any_more(tmp_path: Path) -> None:
+    ledger = await open_ledger(tmp_path)
+    call = begin(ledger, "01")
+    ledger.record_accepted(call, provider_id="theirs")
+    ledger.record_settled(call, amount_usd=Decimal("0.40"), path="narration/narration_01.mp3")
+    ledger.close()
+    file = tmp_path / layout.ledger(STEP)
+    intent, *rest = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"#" + intent[1:] + b"".join(rest))
+    view = read_ledger(tmp_path, STEP)
+    assert view.spent_usd("run-1") == Decimal("0.40")
+    [told] = view.calls_for("01", "key")
+    assert (told.is_open, told.provider_id) == (False, "theirs")
+    assert told.closed is not None
+    assert told.closed.path == "narration/narration_01.mp3"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 5000, b"[" * 200_000, b"\xff\xfe\n\r\n", b'{"c":' + b"9" * 5000])
+async def test_a_ledger_of_nonsense_is_an_empty_one_that_can_be_written_on(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / layout.ledger(STEP)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    ledger = await open_ledger(tmp_path)
+    assert ledger.records == ()
+    call = begin(ledger)
+    ledger.close()
+    assert read_ledger(tmp_path, STEP).records == (call.intent,)
+    assert file.read_bytes().startswith(content), "what cannot be read is not thrown away"
+
+
+async def test_a_ledger_that_is_gone_is_begun_anew_and_trusts_no_file(tmp_path: Path) -> None:
+    await write_a_history(tmp_path)
+    (tmp_path / layout.ledger(STEP)).unlink()
+    ledger = await open_ledger(tmp_path, "run-2")
+    assert ledger.kept("01", "key") is None
+    assert ledger.current_items() == {}
