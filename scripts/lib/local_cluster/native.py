@@ -145,7 +145,10 @@ class NativeEngine:
 
     def _refuse_foreign(self) -> None:
         if foreign_chains():
-            raise ClusterError("another Kubernetes runs on this machine (its iptables chains are there); end it first")
+            raise ClusterError(
+                "another Kubernetes runs on this machine, or ended without tidying up: its iptables chains are there; "
+                "end it first (`scripts/cluster down` tidies after one of ours, also after one that died)"
+            )
         if leftovers.pod_cgroups():
             raise ClusterError("another kubelet's pods run on this machine (cgroup kubepods is there); end it first")
         taken = [str(port) for port in addresses.LISTENING_PORTS if _is_taken(port)]
