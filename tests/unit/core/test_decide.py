@@ -80,6 +80,36 @@ class TestBeginning:
         assert plan.record.phase is Phase.QUEUED
 
 
+class TestALostRecord:
+    """The database was lost while Jobs of the film went on."""
+
+    LEFT = a_run(number=7, step=Step.NARRATION_GENERATION)
+
+    def test_the_numbers_of_runs_go_on_after_those_of_its_jobs(self):
+        resource = a_resource(status={"phase": "GeneratingAudio"})
+        plan = plan_of(a_situation().with_resource(resource).seeing(a_job(self.LEFT)))
+        assert (plan.record.phase, plan.record.last_run_number) == (Phase.SUSPENDED, 7)
+
+    def test_its_jobs_are_ended(self):
+        situation = a_situation().with_record(phase=Phase.SUSPENDED).seeing(a_job(self.LEFT), a_pod(self.LEFT))
+        assert plan_of(situation).actions == (DeleteRun(job_name=self.LEFT.job_name),)
+        again = a_situation().with_record(phase=Phase.SUSPENDED).seeing(a_job(self.LEFT, deleting=True))
+        assert not plan_of(again).actions
+
+    def test_nothing_begins_while_one_of_its_pods_is_at_work(self):
+        situation = a_situation().with_record(phase=Phase.CLAIMED).seeing(a_pod(self.LEFT))
+        plan = plan_of(situation)
+        assert not plan.runs
+        assert plan.look_again_at is not None
+        ended = a_situation().with_record(phase=Phase.CLAIMED).seeing(a_pod(self.LEFT, running=False, finished=True))
+        assert plan_of(ended).runs
+
+    def test_a_job_of_another_resource_of_this_name_is_let_be(self):
+        other = replace(self.LEFT, job_name="film-narration-generation-7-99999999")
+        situation = a_situation().with_record(phase=Phase.SUSPENDED).seeing(a_job(other), a_pod(other))
+        assert not plan_of(situation).actions
+
+
 class TestTheQueue:
     def test_a_task_waits_until_it_is_admitted(self):
         plan = plan_of(a_situation().with_record())

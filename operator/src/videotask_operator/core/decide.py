@@ -16,8 +16,17 @@ from videotask_operator.core.approval import decision_on_show, is_approved
 from videotask_operator.core.budget import decide_reservation
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.estimate import StepEstimate, estimate_by_step, quality_of, total_usd
-from videotask_operator.core.model import Claim, CreateRun, Plan, RunRecord, TaskRecord, TaskResource, Transition
-from videotask_operator.core.order import account_name, build_order, job_name, most_at_once, slot_limit
+from videotask_operator.core.model import (
+    Claim,
+    CreateRun,
+    DeleteRun,
+    Plan,
+    RunRecord,
+    TaskRecord,
+    TaskResource,
+    Transition,
+)
+from videotask_operator.core.order import account_name, build_order, job_name, most_at_once, number_of_job, slot_limit
 from videotask_operator.core.settle import count, show_for_review
 from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.slots import decide_grant
@@ -38,6 +47,7 @@ def decide(situation: Situation) -> Plan | None:
         runs={run.run_id: run for run in situation.runs},
         now=situation.now,
     )
+    _end_unknown_jobs(draft, situation)
     if task is None or task.deleting or task.uid != situation.record.uid:
         _retire(draft, situation)
     elif situation.record.phase not in TERMINAL:
@@ -69,9 +79,30 @@ def _begin(situation: Situation, task: TaskResource) -> Plan:
         step=Step.ASSET_GENERATION,
         resume_phase=Phase.QUEUED if phase is Phase.SUSPENDED else None,
         message=message,
+        # A lost record's Jobs may still be there, and a name is never used twice.
+        last_run_number=max([0, *_numbers_of_jobs(situation, task.uid)]),
     )
     transition = Transition(before=None, after=phase, at=situation.now, message=message)
     return Plan(record=record, transitions=(transition,), again=True)
+
+
+def _numbers_of_jobs(situation: Situation, uid: str) -> list[int]:
+    numbers = [number_of_job(job.name, uid=uid) for job in situation.observed.jobs]
+    return [number for number in numbers if number is not None]
+
+
+def _end_unknown_jobs(draft: Draft, situation: Situation) -> None:
+    """End Jobs of this task that no record knows: theirs was lost, and nothing may be paid for that nobody counts."""
+    for job in situation.observed.jobs:
+        is_ours = number_of_job(job.name, uid=draft.record.uid) is not None
+        if is_ours and job.run_id not in draft.runs and not job.deleting:
+            draft.actions.append(DeleteRun(job_name=job.name))
+
+
+def _has_unknown_pods(draft: Draft, situation: Situation) -> bool:
+    """Tell whether a pod of a lost record still works in the task's folder."""
+    unknown = [pod for pod in situation.observed.pods if pod.run_id not in draft.runs and not pod.finished]
+    return any(number_of_job(pod.job_name, uid=draft.record.uid) is not None for pod in unknown)
 
 
 def _imported_phase(task: TaskResource) -> tuple[Phase, str]:
@@ -321,6 +352,10 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
     record = draft.record
     step = record.step
     if step is None:
+        return
+    if _has_unknown_pods(draft, situation):
+        draft.change(message="waits until the last pod from before its record was lost is gone")
+        draft.look_again(draft.now + timedelta(seconds=2))
         return
     if record.next_attempt_at is not None and draft.now < record.next_attempt_at:
         draft.look_again(record.next_attempt_at)

@@ -30,6 +30,13 @@ def job_name(*, task: str, step: Step, number: int, uid: str) -> str:
     return f"{head}{tail}"
 
 
+def number_of_job(name: str, *, uid: str) -> int | None:
+    """Return the run's number in a Job's name; None where it is not the name of a Job of this task."""
+    head, _, uid8 = name.rpartition("-")
+    number = head.rpartition("-")[2]
+    return int(number) if uid8 == uid[:8] and number.isdecimal() else None
+
+
 def account_for(channel: ChannelSpec, provider: Provider) -> Account:
     """Return the channel's account at this provider."""
     match provider:
