@@ -31,10 +31,11 @@ def job_name(*, task: str, step: Step, number: int, uid: str) -> str:
 
 
 def number_of_job(name: str, *, uid: str) -> int | None:
-    """Return the run's number in a Job's name; None where it is not the name of a Job of this task."""
+    """Return the run's number in a Job's name; None where it is not the name of a step's Job of this task."""
     head, _, uid8 = name.rpartition("-")
-    number = head.rpartition("-")[2]
-    return int(number) if uid8 == uid[:8] and number.isdecimal() else None
+    rest, _, number = head.rpartition("-")
+    is_ours = uid8 == uid[:8] and any(rest.endswith(f"-{step.slug}") for step in Step)
+    return int(number) if is_ours and number.isdecimal() else None
 
 
 def account_for(channel: ChannelSpec, provider: Provider) -> Account:
