@@ -1,0 +1,55 @@
+"""A task whose every look fails is tried again with longer and longer pauses, and the others go on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.builders import a_channel, a_resource
+from tests.support.memory_cluster import MemoryCluster
+
+from videotask_contract.steps import Step
+from videotask_operator.core.model import TaskKey
+from videotask_operator.reconciler import _WORKERS, Reconciler
+from videotask_operator.settings import Settings
+from videotask_operator.store.memory import MemoryStore
+
+DEADLINE_SECONDS = 30
+
+
+class SpoiltCluster(MemoryCluster):
+    """Cannot be asked about some tasks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoilt: set[TaskKey] = set()
+        self.looks = 0
+
+    def observe(self, key):
+        if key in self.spoilt:
+            self.looks += 1
+            raise ValueError(f"nobody foresaw {key}")
+        return super().observe(key)
+
+
+async def test_a_task_whose_every_look_fails_leaves_the_others_be():
+    cluster = SpoiltCluster()
+    settings = Settings(resync_seconds=0.1, namespaces=("studio",), log_level="critical")
+    reconciler = Reconciler(cluster=cluster, store=MemoryStore(), settings=settings)
+    cluster.now = reconciler.clock
+    cluster.apply_channel(a_channel())
+    stop = asyncio.Event()
+    loop = asyncio.create_task(reconciler.run(stop))
+    # More of them than there are workers: not one worker may be lost to them.
+    for number in range(_WORKERS + 2):
+        bad = a_resource(name=f"bad-{number}", uid=f"bad-{number}")
+        cluster.spoilt.add(bad.key)
+        cluster.apply(bad)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while cluster.looks < 2 * len(cluster.spoilt):
+            await asyncio.sleep(0.005)
+        cluster.apply(a_resource(name="good"))
+        while not cluster.orders:
+            await asyncio.sleep(0.005)
+    assert [(order.key.name, order.step) for order in cluster.orders] == [("good", Step.ASSET_GENERATION)]
+    stop.set()
+    await loop
