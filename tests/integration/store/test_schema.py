@@ -256,11 +256,14 @@ class TestRecord:
         rows_of(
             database_url,
             "UPDATE tasks SET film = '{\"path\": 7}', approved_gates = '{assets,gone}', "
-            "step_completion_metadata = '[1]'",
+            "step_completion_metadata = '[1]', redo_counts = '{\"video_generation\": {\"07\": 1, \"08\": \"x\"}, "
+            "\"gone\": 3}', honoured_takes = '[]', change_marks = 'null'",
         )
         async with postgres_store.transaction() as transaction:
             record = await transaction.load_task(UID)
         assert (record.film, record.approved_gates, record.step_completion_metadata) == (None, {Gate.ASSETS}, {})
+        assert record.redo_counts == {"video_generation": {"07": 1}}
+        assert (record.honoured_takes, record.change_marks) == ({}, {})
 
 
 class TestSessions:

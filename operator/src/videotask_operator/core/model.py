@@ -92,6 +92,9 @@ class PodSeen:
     """CreateContainerConfigError, ImagePullBackOff, Unschedulable, ...; None when nothing holds it up."""
     waiting_message: str | None
     deleting: bool
+    deletion_at: datetime | None = None
+    """When its grace is over, for a pod that is being deleted; later than that its node does not answer."""
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,9 @@ class RunRecord:
     """Counts against the caps until `ledger_read`."""
     spent_usd: Decimal = Decimal(0)
     ledger_read: bool = False
-    """True once a report of this run, or of a later run of the step, told all that its ledger holds."""
+    """True once a report of this run, or of a later run of the step, told all that it spent."""
+    storyboard_only: bool = False
+    """True for a run of step 1 that ends once the storyboard is written, because a person looks at it first."""
     exit_code: int | None = None
     failure_class: FailureClass | None = None
     failure_message: str | None = None
@@ -198,7 +203,9 @@ class TaskRecord:
     pipeline_end_time: datetime | None = None
     pipeline_cost_usd: Decimal = Decimal(0)
     waited_seconds: int = 0
-    """Seconds spent waiting for people, not part of the film's duration."""
+    """Seconds spent waiting for people, not part of the film's duration; the wait under way is not among them yet."""
+    waiting_since: datetime | None = None
+    """Since when it waits for a person: at a gate, in an error, over its budget, suspended; None while it works."""
     review_gate: Gate | None = None
     review_round: int = 0
     review_required_at: datetime | None = None
@@ -210,6 +217,16 @@ class TaskRecord:
     """Reason of the condition that says what a waiting task waits for: RetryScheduled, PodCannotStart, ..."""
     estimated_cost_usd: Decimal | None = None
     storyboard_sha256: str | None = None
+    redo_request: str | None = None
+    """The spec.redo.request honoured last."""
+    redo_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """How often new takes were asked for: step -> reference as the person gave it, or "*" for all -> times."""
+    content_digest: str | None = None
+    """Of the storyboard and the edits that step 1 was last run with; None before its first run."""
+    honoured_takes: dict[str, dict[str, int]] = field(default_factory=dict)
+    """The chosen takes that the steps were last run with: step -> reference -> take."""
+    change_marks: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What a person's change left standing: step -> last run before it, items left, items that edits named."""
     film: FilmStatus | None = None
     step_completion_metadata: dict[str, Any] = field(default_factory=dict)
     notion_page_id: str | None = None

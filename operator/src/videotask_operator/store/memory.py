@@ -314,6 +314,9 @@ def _stored_task(record: TaskRecord) -> TaskRecord:
         waiting_reason=storable_or_none(record.waiting_reason),
         estimated_cost_usd=None if estimate is None else _stored_usd(estimate),
         step_completion_metadata=json.loads(json.dumps(record.step_completion_metadata)),
+        redo_counts=json.loads(json.dumps(record.redo_counts)),
+        honoured_takes=json.loads(json.dumps(record.honoured_takes)),
+        change_marks=json.loads(json.dumps(record.change_marks)),
     )
 
 

@@ -62,6 +62,10 @@ def _text(name: str, comment: str, **options: Any) -> Column[Any]:
     return Column(name, Text, comment=comment, **options)
 
 
+def _counts(name: str, comment: str) -> Column[Any]:
+    return Column(name, JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment=comment)
+
+
 def _one_of(column: str, allowed: Iterable[StrEnum]) -> CheckConstraint:
     values = ", ".join(f"'{member.value}'" for member in allowed)
     return CheckConstraint(f"{column} IN ({values})", name=column)
@@ -111,6 +115,7 @@ tasks: Final = Table(
     _moment("next_attempt_at", "not before this moment is the next run opened"),
     _text("resume_phase", "phase that a suspended task, or one over its budget, goes back to"),
     Column("waited_seconds", BigInteger, nullable=False, comment="spent waiting for people; no part of the duration"),
+    _moment("waiting_since", "since when it waits for a person; NULL while it works"),
     _text("review_gate", "gate on show"),
     Column("review_round", Integer, nullable=False, comment="round on show; an approval counts for its round alone"),
     Column("approved_gates", ARRAY(Text), nullable=False, comment="gates that a person has opened"),
@@ -118,6 +123,11 @@ tasks: Final = Table(
     _text("waiting_reason", "reason of the condition that says what the task waits for"),
     _usd("estimated_cost_usd", "expected cost of the whole film at table prices"),
     _text("storyboard_sha256", "sha256 of storyboard.json, once step 1 has reported it"),
+    _text("redo_request", "the spec.redo.request honoured last"),
+    _counts("redo_counts", "how often new takes were asked for, by step and reference"),
+    _text("content_digest", "of the storyboard and the edits that step 1 was last run with"),
+    _counts("honoured_takes", "the chosen takes that the steps were last run with, by step and reference"),
+    _counts("change_marks", "by step: the last run before a person's change, and the items it left standing"),
     Column("film", JSONB(none_as_null=True), comment="the finished film: path, duration, size, sha256"),
     Column("resource_gone", Boolean, nullable=False, comment="the resource was deleted; the record stays"),
     Column("long_film_warned", Boolean, nullable=False, comment="the one warning about its duration was given"),
@@ -161,6 +171,13 @@ step_runs: Final = Table(
     _usd("reserved_usd", "upper bound of its spend; counts against the caps until ledger_read", nullable=False),
     _usd("spent_usd", "what the run itself reported as spent", nullable=False),
     Column("ledger_read", Boolean, nullable=False, comment="a report told all that its ledger holds"),
+    Column(
+        "storyboard_only",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="it ends once the storyboard is written",
+    ),
     Column("exit_code", Integer, comment="of its last pod"),
     _text("failure_class", "one retry rule stands behind each"),
     _text("failure_message", "in the provider's words where it had any"),

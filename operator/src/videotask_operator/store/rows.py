@@ -26,6 +26,7 @@ _RENAMED: Final = {"uid": "id", "phase": "status"}
 """Columns that have another name than the record's field."""
 _TASK_FIELDS: Final = tuple(field.name for field in fields(TaskRecord))
 _TASK_WORDS: Final = ("title", "error", "message", "approved_by", "waiting_reason")
+_TASK_COUNTS: Final = ("redo_counts", "honoured_takes", "change_marks")
 _RUN_FIELDS: Final = tuple(field.name for field in fields(RunRecord))
 _RUN_WORDS: Final = ("failure_message", "failure_item")
 
@@ -52,6 +53,7 @@ def task_of_row(row: Row) -> TaskRecord:
         "approved_gates": _gates(values["approved_gates"]),
         "film": _film(values["film"]),
         "step_completion_metadata": _metadata(values["step_completion_metadata"]),
+        **{name: _counts(values[name]) for name in _TASK_COUNTS},
     }
     return TaskRecord(**values)
 
@@ -127,6 +129,15 @@ def _film(value: object) -> FilmStatus | None:
     except ValidationError as error:
         _log.warning("film_unreadable", error=str(error)[:500])
         return None
+
+
+def _counts(value: object) -> dict[str, dict[str, int]]:
+    steps = value.items() if isinstance(value, dict) else ()
+    return {
+        step: {name: number for name, number in numbers.items() if isinstance(number, int)}
+        for step, numbers in steps
+        if isinstance(numbers, dict)
+    }
 
 
 def _metadata(value: object) -> dict[str, Any]:
