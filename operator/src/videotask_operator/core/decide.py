@@ -165,6 +165,16 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
         show_for_review(draft, _needs_review(draft.record, spec) or Gate.FINAL)
     else:
         _open_next_run(draft, situation, spec)
+    _name_missing_channel(draft, situation, spec)
+
+
+def _name_missing_channel(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
+    """Say instead of "waits for its turn" that there is no Channel that could give one."""
+    hindrance = _channel_hindrance(situation, spec) if draft.wants_turn else None
+    if hindrance is not None:
+        reason, message = hindrance
+        is_news = situation.record is None or situation.record.waiting_reason != reason
+        draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=is_news)
 
 
 def _hold_invalid(draft: Draft, situation: Situation, task: TaskResource) -> None:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from tests.support.builders import a_situation
+
+from videotask_contract.phases import Phase
+from videotask_contract.steps import Step
+from videotask_operator.core.decide import decide
+
+
+@pytest.mark.parametrize(
+    ("phase", "attempt"), [(Phase.SUSPENDED, 1), (Phase.VIDEO_ERROR, 2)], ids=["resumed", "tried again"]
+)
+def test_a_film_that_is_to_go_on_names_the_channel_that_is_missing(phase, attempt):
+    stopped = a_situation(attempt=attempt).with_record(
+        phase=phase, step=Step.VIDEO_GENERATION, resume_phase=Phase.GENERATING_VIDEO
+    )
+    plan = decide(stopped.with_channel(None).build())
+    assert plan.record.waiting_reason == "ChannelNotFound"
+    assert "create it" in plan.record.message
+    assert [event.reason for event in plan.events] == ["ChannelNotFound"]
+
+
+def test_the_missing_channel_is_told_once():
+    stopped = a_situation().with_record(
+        phase=Phase.SUSPENDED, resume_phase=Phase.GENERATING_VIDEO, waiting_reason="ChannelNotFound"
+    )
+    assert decide(stopped.with_channel(None).build()).events == ()
