@@ -51,6 +51,7 @@ _ERROR_PAUSE_SECONDS = (0.5, 1, 2, 5, 10)
 _MAX_TURNS = 20
 """Decisions in a row for one task before others get their turn."""
 _MAX_SLEEP_SECONDS = 3600.0
+_UNSEEN_POD_SECONDS = 5
 _REFUSED_JOB_SECONDS = 30
 """Until a Job that the cluster refused is tried again."""
 
@@ -113,6 +114,9 @@ class Reconciler:
         self._sole: set[str] = set()
         """Uids with no earlier resource of their name left to end."""
         self._pending: dict[TaskKey, list[Plan]] = {}
+        self._doubts: dict[TaskKey, str] = {}
+        """Pods with a start permit that were never seen, and whose run would be closed without their word."""
+        self._gone_pods: set[str] = set()
         self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
         """Films that wait for nothing but a slot, by account and uid."""
 
@@ -224,6 +228,8 @@ class Reconciler:
             shown = await self._take_up_reports(key, None)
             for _ in range(_MAX_TURNS):
                 plan, now = await self._decide_and_record(key)
+                if key in self._doubts and await self._is_proved_gone(key):
+                    continue
                 # A report that was recorded while the decision waited its turn comes before it.
                 shown = await self._take_up_reports(key, shown)
                 if plan is None:
@@ -238,6 +244,15 @@ class Reconciler:
                 self.wake(key)
             if shown is not None:
                 await shown
+
+    async def _is_proved_gone(self, key: TaskKey) -> bool:
+        """Ask the cluster itself for a pod that its cache does not have: it may not have it yet."""
+        pod_uid = self._doubts.pop(key)
+        if await self.cluster.is_pod_gone(key, pod_uid):
+            self._gone_pods.add(pod_uid)
+            return True
+        self._wake_later(key, _UNSEEN_POD_SECONDS)
+        return False
 
     async def _take_up_reports(self, key: TaskKey, shown: asyncio.Task[None] | None) -> asyncio.Task[None] | None:
         """Show the phase that a report led to, before the next decision moves on from it."""
@@ -260,6 +275,10 @@ class Reconciler:
             situation = await self._situation(transaction, key, observed, now)
             plan = decide(situation) if situation else None
             if situation is None or plan is None:
+                return None, now
+            unseen = _unseen_pod_of_closing_run(situation, plan)
+            if unseen is not None and unseen not in self._gone_pods:
+                self._doubts[key] = unseen
                 return None, now
             plan = self._with_long_film_warning(plan, now)
             if plan.record != situation.record or plan.runs:
@@ -544,6 +563,15 @@ def lump_of(report: FinalReport, *, at: datetime) -> Spend:
         certainty=Certainty.POSSIBLY,
         at=at,
     )
+
+
+def _unseen_pod_of_closing_run(situation: Situation, plan: Plan) -> str | None:
+    """Return the pod at work that no look has shown, where the plan closes its run without its report."""
+    open_before = {run.run_id for run in situation.runs if run.is_open}
+    known = {pod.uid for pod in situation.observed.pods} | {None}
+    reported = {report.run_id for report in plan.reports}
+    closed = (run for run in plan.runs if not run.is_open and run.run_id in open_before - reported)
+    return next((run.permitted_pod_uid for run in closed if run.permitted_pod_uid not in known), None)
 
 
 def _returning(records: Iterable[TaskRecord], listed: Iterable[ActiveTask]) -> tuple[ActiveTask, ...]:
