@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.support.builders import a_channel, a_resource
 from tests.unit.reconciler.test_reconciler import Studio
 
 from videotask_operator.settings import Settings
 
+AT_ONCE_SECONDS = 20
+"""A film that waits for a slot looks again by itself after 30 s: by then nobody has told it."""
 SECOND = {"uid": "99999999-2222-3333-4444-555555555555", "name": "second"}
 
 
@@ -31,7 +35,8 @@ async def test_slots_that_a_run_leaves_free_reach_the_film_that_waits_at_once():
         assert len(studio.cluster.orders) == 1, "the calls under way have not ended"
         told |= {"done": 1, "concurrency": 1, "inFlight": 1}
         await studio.post(first, "progress", told)
-        second = (await studio.until(lambda: studio.cluster.orders[1:]))[0]
+        async with asyncio.timeout(AT_ONCE_SECONDS):
+            second = (await studio.until(lambda: studio.cluster.orders[1:]))[0]
         assert second.task_uid == SECOND["uid"]
         assert second.task_file.concurrency == 1
 
@@ -47,7 +52,8 @@ async def test_a_run_gets_the_slots_that_a_closed_run_leaves():
         await studio.until(lambda: "all are in use" in str(studio.cluster.shown[-1][1].get("message")))
         await studio.post(first, "permit", {"runId": first.run_id})
         await studio.report_done(first)
-        orders = await studio.until(
-            lambda: [order for order in studio.cluster.orders if order.task_uid == SECOND["uid"]]
-        )
-        assert orders[0].task_file.concurrency == 2
+        async with asyncio.timeout(AT_ONCE_SECONDS):
+            mine = await studio.until(
+                lambda: [order for order in studio.cluster.orders if order.task_uid == SECOND["uid"]]
+            )
+        assert mine[0].task_file.concurrency == 2
