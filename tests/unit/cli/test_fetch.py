@@ -10,7 +10,7 @@ import pytest
 
 from videotask_contract.errors import PermanentError
 from videotask_contract.resources import FilmStatus
-from videotask_operator.cli.fetch import _check, _pod_settings, _unpack
+from videotask_operator.cli.fetch import _pod_settings, _unpack, check_film
 
 STEP_POD = {
     "securityContext": {"runAsNonRoot": True},
@@ -74,19 +74,19 @@ def test_a_link_is_never_written(tmp_path):
 
 def test_the_right_film_is_believed(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"film")
-    _check(tmp_path / "film.mp4", a_film(b"film"))
+    check_film(tmp_path / "film.mp4", a_film(b"film"))
 
 
 @pytest.mark.parametrize("content", [b"", b"fil", b"fi1m"])
 def test_an_empty_cut_or_changed_film_is_no_success(tmp_path, content):
     (tmp_path / "film.mp4").write_bytes(content)
     with pytest.raises(PermanentError, match="is not the film of the status"):
-        _check(tmp_path / "film.mp4", a_film(b"film"))
+        check_film(tmp_path / "film.mp4", a_film(b"film"))
 
 
 def test_a_film_that_did_not_come_is_no_success(tmp_path):
     with pytest.raises(PermanentError, match="did not come"):
-        _check(tmp_path / "film.mp4", a_film(b"film"))
+        check_film(tmp_path / "film.mp4", a_film(b"film"))
 
 
 def test_the_reader_gets_the_steps_image_and_place_but_no_secret_no_token_and_no_right_to_write():

@@ -1,56 +1,30 @@
-"""The `videotask` command: what kubectl cannot do for a person; it must never have more rights than that person has."""
+"""The `videotask` command: a person's hand on films; it must never have more rights than that person has."""
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from videotask_contract import VERSION
 from videotask_contract.errors import VideoTaskError
-from videotask_operator.cli.fetch import fetch_film
-from videotask_operator.cli.kubectl import current_namespace
+from videotask_operator.cli.arguments import build_parser
+from videotask_operator.cli.exits import CommandExit, exit_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except VideoTaskError as error:
         sys.stderr.write(f"videotask: {error.message}\n")
-        return 1
+        return int(exit_of(error))
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; what Python would flush at its end has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(CommandExit.DONE)
     except KeyboardInterrupt:
-        return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("videotask", description="Films on Kubernetes, beside kubectl.")
-    parser.add_argument("--version", action="version", version=f"videotask {VERSION}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    fetch = commands.add_parser("fetch", help="copy a finished film to this machine")
-    fetch.add_argument("task", help="name of the VideoTask")
-    fetch.add_argument("-n", "--namespace", help="its namespace (default: that of kubectl's current context)")
-    fetch.add_argument("-o", "--output", type=Path, help="file to write (default: TASK.mp4)")
-    fetch.add_argument(
-        "--image", help="image of the pod that reads the volume; it needs sleep and tar (default: a step's)"
-    )
-    fetch.set_defaults(run=_fetch)
-    return parser
-
-
-def _fetch(options: argparse.Namespace) -> int:
-    output: Path = options.output or Path(f"{options.task}.mp4")
-    namespace = options.namespace or current_namespace()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its end, so that the last move is a rename and no half a film ever stands there.
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fetch-") as folder:
-        film = fetch_film(task=options.task, namespace=namespace, target=Path(folder), image=options.image)
-        film.replace(output)
-    sys.stdout.write(f"{output}\n")
-    return 0
+        return int(CommandExit.INTERRUPTED)
 
 
 if __name__ == "__main__":

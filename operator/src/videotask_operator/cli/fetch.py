@@ -7,7 +7,7 @@ import json
 import secrets
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 from videotask_contract import layout
 from videotask_contract.errors import PermanentError, VideoTaskError
 from videotask_contract.resources import LABEL_MANAGED_BY, LABEL_TASK_UID, FilmStatus
-from videotask_operator.cli.kubectl import get_json, kubectl, kubectl_output
+from videotask_operator.cli.kubectl import Kubectl
 
 _POD_SECONDS: Final = 900
 """The pod ends by itself after this, should nobody live to delete it."""
@@ -25,54 +25,77 @@ _MOUNT: Final = "/volume"
 _CHANNEL_VOLUME: Final = "channel"
 _CONTAINER: Final = "reader"
 _COPY_BYTES: Final = 1 << 20
+_RESOURCE: Final = "videotasks.videotask.dev"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a task's files lie and what can read them, as its newest Job has it."""
 
-    task: str
+    kubectl: Kubectl
     namespace: str
-    film: FilmStatus
     pod: dict[str, Any]
     """Pod settings taken over: image, volume claim, folder, node choice, pull Secrets."""
 
 
-def fetch_film(*, task: str, namespace: str, target: Path, parts: Sequence[str] = (), image: str | None = None) -> Path:
+def fetch_film(
+    *,
+    task: str,
+    namespace: str,
+    target: Path,
+    parts: Sequence[str] = (),
+    image: str | None = None,
+    kubectl: Kubectl | None = None,
+) -> Path:
     """Copy the film to `target`/film.mp4, and further parts of its folder ("composites", "storyboard.json") beside it.
 
     Returns the film's path. Raises PermanentError when there is no film yet, nothing can read it, or what came is not
     the very file that the status names.
     """
-    source = _find(task=task, namespace=namespace, image=image)
-    names = [PurePosixPath(source.film.path).name, *parts]
-    target.mkdir(parents=True, exist_ok=True)
-    with _reader_pod(source) as pod:
-        words = ["exec", pod, "-n", namespace, "-c", _CONTAINER, "--", "tar", "-C", _MOUNT, "-cf", "-", *names]
-        with kubectl_output(*words, timeout_seconds=_POD_SECONDS) as stream:
-            _unpack(stream, target)
-    film = target / names[0]
-    _check(film, source.film)
-    return film
-
-
-def _find(*, task: str, namespace: str, image: str | None) -> Source:
-    resource = get_json("videotask", task, "-n", namespace)
+    kubectl = kubectl or Kubectl()
+    resource = kubectl.get_json(_RESOURCE, task, "-n", namespace)
     status = resource.get("status", {})
     if "film" not in status:
         raise PermanentError(
             f"{task} has no film yet: it is {status.get('phase', 'Queued')}, {status.get('message', 'not begun')}"
         )
-    jobs = get_json("jobs", "-n", namespace, "-l", f"{LABEL_TASK_UID}={resource['metadata']['uid']}")["items"]
+    film = FilmStatus.model_validate(status["film"])
+    path = PurePosixPath(film.path)
+    source = _find(kubectl, resource, folder=str(path.parent), image=image)
+    _copy(source, [path.name, *parts], target)
+    check_film(target / path.name, film)
+    return target / path.name
+
+
+def fetch_parts(resource: Mapping[str, Any], *, parts: Sequence[str], target: Path, kubectl: Kubectl) -> None:
+    """Copy parts of a film's folder ("storyboard.json") to `target`, whether there is a film yet or not.
+
+    Raises PermanentError when nothing was made yet or nothing can read it.
+    """
+    metadata = resource["metadata"]
+    folder = layout.task_folder(name=metadata["name"], uid=metadata["uid"])
+    _copy(_find(kubectl, resource, folder=folder, image=None), parts, target)
+
+
+def _copy(source: Source, names: Sequence[str], target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    with _reader_pod(source) as pod:
+        words = ["exec", pod, "-n", source.namespace, "-c", _CONTAINER, "--", "tar", "-C", _MOUNT, "-cf", "-", *names]
+        with source.kubectl.output(*words, timeout_seconds=_POD_SECONDS) as stream:
+            _unpack(stream, target)
+
+
+def _find(kubectl: Kubectl, resource: Mapping[str, Any], *, folder: str, image: str | None) -> Source:
+    name, namespace, uid = (resource["metadata"][field] for field in ("name", "namespace", "uid"))
+    jobs = kubectl.get_json("jobs", "-n", namespace, "-l", f"{LABEL_TASK_UID}={uid}")["items"]
     if not jobs:
         raise PermanentError(
-            f"all Jobs of {task} are gone, and with them the knowledge of what can read its volume; "
-            "raise spec.attempt to have one made, or read the volume by a pod of your own"
+            f"{name} has no Job, so nothing tells what can read its volume: either nothing was begun yet, or its Jobs "
+            "are cleaned away; then read the volume by a pod of your own"
         )
     newest = max(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]))
-    film = FilmStatus.model_validate(status["film"])
-    pod = _pod_settings(newest["spec"]["template"]["spec"], folder=str(PurePosixPath(film.path).parent), image=image)
-    return Source(task=task, namespace=namespace, film=film, pod=pod)
+    pod = _pod_settings(newest["spec"]["template"]["spec"], folder=folder, image=image)
+    return Source(kubectl=kubectl, namespace=namespace, pod=pod)
 
 
 def _pod_settings(step: dict[str, Any], *, folder: str, image: str | None) -> dict[str, Any]:
@@ -114,20 +137,21 @@ def _reader_pod(source: Source) -> Iterator[str]:
         "metadata": {"name": name, "namespace": source.namespace, "labels": {LABEL_MANAGED_BY: "videotask-fetch"}},
         "spec": source.pod,
     }
-    kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    source.kubectl.run("create", "-f", "-", stdin=json.dumps(pod))
     try:
-        _await_pod(name, source.namespace)
+        _await_pod(source.kubectl, name, source.namespace)
         yield name
     finally:
-        kubectl("delete", "pod", name, "-n", source.namespace, "--wait=false", "--ignore-not-found")
+        source.kubectl.run("delete", "pod", name, "-n", source.namespace, "--wait=false", "--ignore-not-found")
 
 
-def _await_pod(name: str, namespace: str) -> None:
+def _await_pod(kubectl: Kubectl, name: str, namespace: str) -> None:
     words = ("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, f"--timeout={_START_SECONDS}s")
     try:
-        kubectl(*words, timeout_seconds=_START_SECONDS + 10)
+        kubectl.run(*words, timeout_seconds=_START_SECONDS + 10)
     except VideoTaskError as error:
-        events = kubectl("get", "events", "-n", namespace, f"--field-selector=involvedObject.name={name}", "-o", "name")
+        selector = f"--field-selector=involvedObject.name={name}"
+        events = kubectl.run("get", "events", "-n", namespace, selector, "-o", "name")
         raise PermanentError(
             f"the pod {name} that should read the film did not start: {error.message}; "
             f"`kubectl describe pod {name} -n {namespace}` said why in {len(events.splitlines())} events"
@@ -151,7 +175,8 @@ def _unpack(stream: IO[bytes], target: Path) -> None:
         pass
 
 
-def _check(path: Path, film: FilmStatus) -> None:
+def check_film(path: Path, film: FilmStatus) -> None:
+    """Raise PermanentError unless this file is the very film that the status names."""
     if not path.is_file():
         raise PermanentError(f"{layout.FILM} did not come; fetch it again")
     digest = hashlib.sha256()

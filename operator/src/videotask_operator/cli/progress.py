@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -92,6 +92,8 @@ class FilmProgress:
         self._stopwatch = stopwatch
         self._started = stopwatch()
         self._status: Mapping[str, Any] = {}
+        self._hints: Sequence[str] = ()
+        self._hints_phase: str | None = None
         self._live = (
             Live(get_renderable=self._draw, console=console, refresh_per_second=8) if console.is_terminal else None
         )
@@ -117,10 +119,19 @@ class FilmProgress:
             for line in self._plain.lines(view_status(status, now=self._clock())):
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def tell(self, hints: Sequence[str]) -> None:
+        """Show what a person can do now; it stays below the table until the phase is another one."""
+        self._hints = hints
+        self._hints_phase = self._status.get("phase")
+        if self._live is None:
+            for hint in hints:
+                self._console.print(f"        {hint}", markup=False, highlight=False, soft_wrap=True)
+
     def _draw(self) -> RenderableType:
         view = view_status(self._status, now=self._clock())
         head = Text.assemble((self._title, "bold"), f"   {format_seconds(self._stopwatch() - self._started)}")
-        return Group(head, _table(view), _phase_line(view))
+        hints = self._hints if self._hints_phase == self._status.get("phase") else ()
+        return Group(head, _table(view), _phase_line(view), *(Text(f"  {hint}", style="cyan") for hint in hints))
 
 
 class _PlainLines:

@@ -1,0 +1,397 @@
+"""What each command does: asks the place, builds a change or a page, prints it; decisions stay with the operator."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from videotask_contract import VERSION, layout
+from videotask_contract.changes import PAID_STEPS
+from videotask_contract.errors import BadInputError
+from videotask_contract.storyboard import Storyboard
+from videotask_operator.cli.change import Change, patch_text
+from videotask_operator.cli.cluster import RESOURCE, ClusterPlace
+from videotask_operator.cli.completion import completion_script
+from videotask_operator.cli.decisions import decide_approval, decide_rejection
+from videotask_operator.cli.describe import describe_task
+from videotask_operator.cli.editor import edit_fields, run_editor
+from videotask_operator.cli.edits import (
+    SCENE_FIELDS,
+    asset_words,
+    clear_edits,
+    edit_asset,
+    edit_scene,
+    scene_words,
+)
+from videotask_operator.cli.exits import CommandExit
+from videotask_operator.cli.folder import open_folder
+from videotask_operator.cli.kubectl import Kubectl, global_flags
+from videotask_operator.cli.place import Place
+from videotask_operator.cli.references import parse_redo, parse_step, parse_take
+from videotask_operator.cli.table import film_lines, print_lines
+from videotask_operator.cli.takes import ask_redo, choose_takes, name_request
+from videotask_operator.cli.task import Task, parse
+from videotask_operator.cli.watching import watch_film, watch_films
+from videotask_operator.cli.wishes import wish_cancel, wish_resume, wish_retry, wish_settings, wish_suspend
+
+FOLDER_VARIABLE: Final = "VIDEOTASK_FOLDER"
+_SCENE_FLAGS: Final = {
+    "narration": "narration",
+    "motion": "motion",
+    "soundEffect": "sound_effect",
+    "environment": "environment",
+    "characters": "characters",
+}
+
+
+def open_place(options: argparse.Namespace) -> Place:
+    """Return the cluster or folder that was named; what stands on the command line beats the environment."""
+    names_cluster = any((options.namespace, options.context, options.kubeconfig))
+    if options.folder is not None:
+        if names_cluster:
+            raise BadInputError("--folder names a laptop's folder, the other flags a cluster; give one of them")
+        return open_folder(options.folder, is_given=True)
+    if (folder := os.environ.get(FOLDER_VARIABLE)) and not names_cluster:
+        return open_folder(Path(folder), is_given=False)
+    return ClusterPlace(
+        kubectl=Kubectl(global_flags(context=options.context, kubeconfig=options.kubeconfig)),
+        given_namespace=options.namespace,
+        operator_namespace=getattr(options, "operator_namespace", None),
+    )
+
+
+def get(options: argparse.Namespace) -> CommandExit:
+    """Show one film or all, once or until interrupted."""
+    if options.until and not (options.watch and options.task):
+        raise BadInputError("--until: give NAME and -w with it")
+    if options.task and options.all_namespaces:
+        raise BadInputError("-A: a film is named in one namespace; leave NAME or -A out")
+    place = open_place(options)
+    if options.watch:
+        return _watch(place, options)
+    tasks = [place.get_task(options.task)] if options.task else place.list_tasks(all_namespaces=options.all_namespaces)
+    match options.output:
+        case "json":
+            _print_json(tasks[0].resource if options.task else _list(tasks))
+        case "name":
+            for task in tasks:
+                _print(_full_name(task))
+        case _ if not tasks:
+            sys.stderr.write("no VideoTasks here\n")
+        case _:
+            console = Console()
+            width = console.width if console.is_terminal else None
+            wide = options.output == "wide"
+            print_lines(
+                console, film_lines(tasks, now=_now(), width=width, wide=wide, with_namespace=options.all_namespaces)
+            )
+    return CommandExit.DONE
+
+
+def describe(options: argparse.Namespace) -> CommandExit:
+    """Tell all of one film."""
+    place = open_place(options)
+    task = place.get_task(options.task)
+    if options.output == "json":
+        _print_json(task.resource)
+        return CommandExit.DONE
+    page = describe_task(task, events=place.events(task), flags=place.flags, now=_now())
+    console = Console()
+    for line in page:
+        console.print(line, soft_wrap=not console.is_terminal, highlight=False)
+    return CommandExit.DONE
+
+
+def approve(options: argparse.Namespace) -> CommandExit:
+    """Say yes to what is on show."""
+    place = open_place(options)
+    user = place.user()
+    return _change(
+        place, options, lambda task: decide_approval(task, by=user, gate=options.gate, review_round=options.round)
+    )
+
+
+def reject(options: argparse.Namespace) -> CommandExit:
+    """Say no to what is on show."""
+    place = open_place(options)
+    user = place.user()
+
+    def build(task: Task) -> Change:
+        return decide_rejection(task, by=user, reason=options.reason, gate=options.gate, review_round=options.round)
+
+    return _change(place, options, build)
+
+
+def redo(options: argparse.Namespace) -> CommandExit:
+    """Ask for new takes."""
+    place = open_place(options)
+    steps = parse_redo(options.items)
+    request = options.request or name_request(steps, now=datetime.now(UTC), token=secrets.token_hex(2))
+    return _change(
+        place, options, lambda task: ask_redo(task, steps, request=request, storyboard=place.load_storyboard(task))
+    )
+
+
+def take(options: argparse.Namespace) -> CommandExit:
+    """Choose takes."""
+    place = open_place(options)
+    choices = [parse_take(word) for word in options.choices]
+    return _change(place, options, lambda task: choose_takes(task, choices, storyboard=place.load_storyboard(task)))
+
+
+def edit(options: argparse.Namespace) -> CommandExit:
+    """Edit a scene or an asset, by flags or in an editor, or take edits back."""
+    place = open_place(options)
+    build = _clear(place, options) if options.clear else _edit(place, options)
+    return CommandExit.DONE if build is None else _change(place, options, build)
+
+
+def retry(options: argparse.Namespace) -> CommandExit:
+    """Raise spec.attempt."""
+    return _change(open_place(options), options, wish_retry)
+
+
+def suspend(options: argparse.Namespace) -> CommandExit:
+    """Stop it for a while."""
+    return _change(open_place(options), options, wish_suspend)
+
+
+def resume(options: argparse.Namespace) -> CommandExit:
+    """Let it go on."""
+    return _change(open_place(options), options, wish_resume)
+
+
+def cancel(options: argparse.Namespace) -> CommandExit:
+    """End it, once a person has said yes."""
+    place = open_place(options)
+    if not (options.yes or options.dry_run):
+        task = place.get_task(options.task)
+        if wish_cancel(task).patch is not None and not _confirms(task):
+            sys.stderr.write(f"{task.name} goes on\n")
+            return CommandExit.FAILED
+    return _change(place, options, wish_cancel)
+
+
+def set_fields(options: argparse.Namespace) -> CommandExit:
+    """Change single settings."""
+    return _change(open_place(options), options, lambda task: wish_settings(task, options.settings))
+
+
+def fetch(options: argparse.Namespace) -> CommandExit:
+    """Copy the film, or its storyboard, to this machine."""
+    place = open_place(options)
+    task = place.get_task(options.task)
+    default = f"{task.name}-storyboard.json" if options.storyboard else f"{task.name}.mp4"
+    output: Path = options.output or Path(default)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Beside its end, so that the last move is a rename and no half a film ever stands there.
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fetch-") as folder:
+        if options.storyboard:
+            place.fetch_parts(task, Path(folder), [layout.STORYBOARD])
+            found = Path(folder) / layout.STORYBOARD
+        else:
+            found = place.fetch(task, Path(folder), image=options.image)
+        found.replace(output)
+    _print(str(output))
+    return CommandExit.DONE
+
+
+def logs(options: argparse.Namespace) -> CommandExit:
+    """Print the newest run's log."""
+    step = None if options.step is None else parse_step(options.step)
+    place = open_place(options)
+    code = place.show_log(place.get_task(options.task), step, follow=options.follow)
+    return CommandExit.DONE if code == 0 else CommandExit.FAILED
+
+
+def costs(options: argparse.Namespace) -> CommandExit:
+    """Have the operator's program print the costs."""
+    words: list[str] = []
+    if options.month is not None:
+        words += ["--month", options.month or f"{datetime.now(UTC):%Y-%m}"]
+    if options.by is not None:
+        words += ["--by", options.by]
+    if options.output is not None:
+        words += ["-o", options.output]
+    return CommandExit.DONE if open_place(options).show_costs(words) == 0 else CommandExit.FAILED
+
+
+def version(options: argparse.Namespace) -> CommandExit:
+    """Print the version."""
+    _print(json.dumps({"version": VERSION}) if options.output == "json" else f"videotask {VERSION}")
+    return CommandExit.DONE
+
+
+def completion(options: argparse.Namespace) -> CommandExit:
+    """Print a shell's completion script."""
+    sys.stdout.write(completion_script(options.shell, commands=tuple(sorted(_COMMANDS)), steps=tuple(PAID_STEPS)))
+    return CommandExit.DONE
+
+
+_COMMANDS: Final = (
+    *("get", "describe", "approve", "reject", "redo", "take", "edit", "retry", "suspend", "resume", "cancel", "set"),
+    *("fetch", "logs", "costs", "version", "completion"),
+)
+
+
+def _change(place: Place, options: argparse.Namespace, build: Callable[[Task], Change]) -> CommandExit:
+    """Make the change and tell it in the way that was asked for."""
+    task, change = place.change_task(options.task, build, dry_run=options.dry_run)
+    if options.dry_run:
+        _print(patch_text(change.patch or {}))
+        return CommandExit.DONE
+    match options.output:
+        case "json":
+            _print_json(task.resource)
+        case "name":
+            _print(_full_name(task))
+        case _:
+            Console().print(Text.assemble((task.name, "bold"), f": {change.words}"), soft_wrap=True, highlight=False)
+    return CommandExit.DONE
+
+
+def _watch(place: Place, options: argparse.Namespace) -> CommandExit:
+    seen = place.watch(options.task, all_namespaces=options.all_namespaces)
+    if options.output in {"json", "name"}:
+        for look in seen:
+            is_json = options.output == "json"
+            _print(json.dumps(look.task.resource, default=str) if is_json else _full_name(look.task))
+            if options.task and (look.is_gone or look.task.is_over or look.task.phase is options.until):
+                is_there = not look.is_gone and (options.until is None or look.task.phase is options.until)
+                return CommandExit.DONE if is_there else CommandExit.NOT_NOW
+        return CommandExit.DONE
+    console = Console(highlight=False)
+    if options.task:
+        title = f"{options.task}  {place.get_task(options.task).spec.get('title', '')}".rstrip()
+        return watch_film(console, seen, title=title, flags=place.flags, until=options.until)
+    watch_films(console, seen, clock=_now, wide=options.output == "wide", with_namespace=options.all_namespaces)
+    return CommandExit.DONE
+
+
+def _edit(place: Place, options: argparse.Namespace) -> Callable[[Task], Change] | None:
+    """Return what builds the edit; None when a person changed nothing in the editor."""
+    read = _storyboard_reader(place, options)
+    if options.scene is None and options.asset is None:
+        raise BadInputError("give --scene SCENE or --asset NAME, or --clear")
+    fields: Mapping[str, Any] = _given_fields(options)
+    if options.asset is not None:
+        if set(fields) - {"prompt"}:
+            raise BadInputError("--asset: an asset has a --prompt and nothing else")
+        name = options.asset
+        fields = fields or _ask_asset(place.get_task(options.task), name, read)
+        return (lambda task: edit_asset(task, name, fields["prompt"], storyboard=read(task))) if fields else None
+    if "prompt" in fields:
+        raise BadInputError(
+            "--prompt belongs to --asset; a scene has narration, motion, sound effect, environment, characters"
+        )
+    scene = options.scene
+    fields = fields or _ask_scene(place, options, read)
+    return (lambda task: edit_scene(task, scene, fields, storyboard=read(task))) if fields else None
+
+
+def _clear(place: Place, options: argparse.Namespace) -> Callable[[Task], Change]:
+    if _given_fields(options):
+        raise BadInputError("--clear takes edits back; give no new words with it")
+    read = _storyboard_reader(place, options)
+    return lambda task: clear_edits(task, scene=options.scene, asset=options.asset, storyboard=read(task))
+
+
+def _given_fields(options: argparse.Namespace) -> dict[str, Any]:
+    found = {field: getattr(options, flag) for field, flag in (_SCENE_FLAGS | {"prompt": "prompt"}).items()}
+    fields: dict[str, Any] = {field: value for field, value in found.items() if value is not None}
+    if "characters" in fields:
+        fields["characters"] = [name.strip() for name in fields["characters"].split(",") if name.strip()]
+    return fields
+
+
+def _storyboard_reader(place: Place, options: argparse.Namespace) -> Callable[[Task], Storyboard | None]:
+    if options.storyboard is None:
+        return place.load_storyboard
+    try:
+        value = json.loads(options.storyboard.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"--storyboard: {options.storyboard} cannot be read as JSON: {error}") from error
+    storyboard = parse(Storyboard, value, root="--storyboard")
+    return lambda task: task.storyboard or storyboard
+
+
+def _ask_scene(
+    place: Place, options: argparse.Namespace, read: Callable[[Task], Storyboard | None]
+) -> Mapping[str, Any]:
+    task = place.get_task(options.task)
+    storyboard = read(task)
+    words = scene_words(task, options.scene, storyboard=storyboard)
+    _needs_terminal("--narration, --motion, --sound-effect, --environment or --characters")
+    about = f"Scene {options.scene} of {task.name}."
+    if storyboard is None:
+        about += (
+            " Its storyboard was generated and is not here: only earlier edits are shown.\n"
+            f"# `videotask fetch {task.name}{place.flags} --storyboard` copies it; then give --storyboard FILE."
+        )
+    return edit_fields(
+        words,
+        about=about,
+        fields=SCENE_FIELDS,
+        check=lambda fields: edit_scene(task, options.scene, fields, storyboard=storyboard),
+        edit=run_editor,
+    )
+
+
+def _ask_asset(task: Task, name: str, read: Callable[[Task], Storyboard | None]) -> dict[str, Any]:
+    storyboard = read(task)
+    prompt = asset_words(task, name, storyboard=storyboard)
+    _needs_terminal("--prompt")
+    return edit_fields(
+        {"prompt": prompt},
+        about=f"The image {name} of {task.name}.",
+        fields=("prompt",),
+        check=lambda fields: edit_asset(task, name, fields["prompt"], storyboard=storyboard),
+        edit=run_editor,
+    )
+
+
+def _needs_terminal(flags: str) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadInputError(f"there is no terminal to open an editor on; give {flags}")
+
+
+def _confirms(task: Task) -> bool:
+    if not sys.stdin.isatty():
+        raise BadInputError("cancel ends a film for good; where nobody can be asked, give -y")
+    sys.stderr.write(
+        f"Cancel {task.name}, {task.where_it_stands()}, ${task.cost_usd:.2f} spent? It cannot be taken back. [y/N] "
+    )
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _full_name(task: Task) -> str:
+    return f"{RESOURCE.replace('videotasks', 'videotask', 1)}/{task.name}"
+
+
+def _list(tasks: list[Task]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "List", "items": [task.resource for task in tasks]}
+
+
+def _print_json(value: Any) -> None:
+    _print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
