@@ -10,7 +10,7 @@ CODE := operator/src step_images/src emulators/src tests scripts
 # Read by scripts/demo and scripts/film, whether they stand before `make` or after it.
 export FULL PROVIDERS SCENES KEYS YES NAMESPACE GEMINI_BASE_URL KLING_BASE_URL ELEVENLABS_BASE_URL
 
-.PHONY: help demo film test test-unit test-integration test-e2e sabotage lint fmt lock benchmark setup cluster-up cluster-down clean
+.PHONY: help demo film test test-unit test-integration test-e2e sabotage mutation lint fmt lock benchmark setup cluster-up cluster-down clean
 
 help: ## Explain what can be done here
 	@echo 'videotask-operator: a VideoTask resource becomes a finished, narrated film.'
@@ -47,6 +47,9 @@ test-e2e: ## Tests on a real cluster
 
 sabotage: ## Break each promise in a copy and name the test that notices (ONLY=ledger JOBS=2; minutes)
 	@scripts/sabotage $(if $(JOBS),-j $(JOBS)) $(foreach name,$(ONLY),--only $(name))
+
+mutation: ## Change core, ledger, errors and prices bit by bit and name what no test notices (FULL=1: all of it)
+	@scripts/mutation $(if $(FULL),--all) $(if $(JOBS),-j $(JOBS)) $(if $(ONLY),--only $(ONLY))
 
 lint: setup ## Style, types, rooms and chart
 	$(VENV)/ruff check .

@@ -22,7 +22,10 @@ from sabotage.trial import Outcome, Runner, Verdict, try_patch
 
 _PLACE: Final = REPOSITORY / ".build" / "sabotage"
 _CLUSTER_SECONDS: Final = 60
-_NAME_WIDTH: Final = 44
+_NAME_WIDTH: Final = 36
+_WORDS_WIDTH: Final = 160
+_SHOWN: Final = 3
+"""Tests named while it runs; all of them stand in results.json."""
 _DESCRIPTION = """\
 Breaks one promise of the product after another, each by a small patch in a throwaway copy of the work tree, and names
 the tests that notice. A promise that can be broken with every test content is a promise nobody keeps: the run fails.
@@ -217,8 +220,10 @@ def _show(outcome: Outcome, *, number: int, of: int) -> None:
     verdict = "" if is_noticed else f" {paint(outcome.verdict.value, 'red')}: {outcome.words}"
     say(f"{mark} [{number:>2}/{of}] {outcome.patch.name} ({outcome.seconds:.1f} s){verdict}")
     say(f"       promise: {outcome.patch.promise}")
-    for test, words in outcome.noticed_by:
-        say(f"       noticed by {test}: {paint(words[:160], 'dim')}")
+    for test, words in outcome.noticed_by[:_SHOWN]:
+        say(f"       noticed by {test}: {paint(words[:_WORDS_WIDTH], 'dim')}")
+    if len(outcome.noticed_by) > _SHOWN:
+        say(f"       and by {len(outcome.noticed_by) - _SHOWN} more")
     if not is_noticed:
         say(f"       expected to notice: {', '.join(outcome.patch.tests)}")
 

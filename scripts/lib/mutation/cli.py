@@ -1,0 +1,121 @@
+"""The command line of scripts/mutation; it must never change a file of the work tree outside .build."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from local_cluster.console import paint, progress, say
+from mutation.tree import Mutant, MutationError, Tree
+from sabotage.patches import REPOSITORY
+
+SEED: Final = 20261121
+SAMPLE: Final = 200
+_PLACE: Final = REPOSITORY / ".build" / "mutation"
+_DESCRIPTION = """\
+Changes the code that decides, pays and remembers, one small thing at a time (a < to a <=, a 1 to a 2, an "and" to an
+"or"), and counts how often the unit tests notice. What nobody notices is named, with the change. mutmut does the work.
+"""
+_EPILOG = f"""\
+examples:
+  scripts/mutation                    a sample of {SAMPLE}, always the same for the same code (seed {SEED})
+  scripts/mutation --all              all of them: about an hour on an idle core
+  scripts/mutation --only ledger      those whose names hold "ledger"
+
+Mutants that change only the words of a message are counted apart: few messages are worth a test to the letter.
+mutmut changes functions, not tables; scripts/sabotage and the tests of the tables keep those.
+Written: .build/mutation/results.json and mutmut.txt.
+Exit code: 0 it ran, whatever the score; 1 it could not run; 130 interrupted.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try the mutants, tell the score and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        subprocess.run([REPOSITORY / "scripts" / "venv", "dev"], check=True)
+        _require_mutmut()
+        return _run(options)
+    except (MutationError, subprocess.CalledProcessError) as error:
+        say(f"{paint('scripts/mutation:', 'red')} {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("scripts/mutation: interrupted; nothing of it is left but .build/mutation")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "scripts/mutation", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=style
+    )
+    parser.add_argument("--all", action="store_true", help="every mutant")
+    parser.add_argument("--only", metavar="WORD", default="", help="only mutants with this word in their names")
+    parser.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=f"how many (default: {SAMPLE})")
+    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"which ones (default: {SEED})")
+    parser.add_argument("--commit", metavar="REV", help="change this commit (default: the work tree as it is)")
+    parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="mutants at a time (default: 1)")
+    return parser
+
+
+def _require_mutmut() -> None:
+    python = REPOSITORY / ".venv" / "bin" / "python"
+    if subprocess.run([python, "-c", "import mutmut"], capture_output=True, check=False).returncode != 0:
+        raise MutationError("mutmut is not in .venv; it belongs to the packages of requirements/dev.txt")
+
+
+def _run(options: argparse.Namespace) -> int:
+    tree = Tree(_PLACE / "tree")
+    with progress("Copying the packages and making mutants"):
+        tree.make(commit=options.commit)
+        names = [name for name in tree.names() if options.only in name]
+    chosen = names
+    if not options.all and len(names) > options.sample:
+        chosen = sorted(random.Random(options.seed).sample(names, options.sample))  # noqa: S311  chooses, guards nothing
+    if not chosen:
+        raise MutationError(f"there is no mutant with {options.only!r} in its name")
+    say(f"{len(chosen)} of {len(names)} mutants (seed {options.seed})")
+    began = time.monotonic()
+    with progress(f"Trying {len(chosen)} mutants; .build/mutation/mutmut.txt tells how far it is"):
+        tree.run(chosen, jobs=options.jobs, log=_PLACE / "mutmut.txt")
+    _tell(tree, [mutant for mutant in tree.results() if mutant.name in set(chosen)], time.monotonic() - began)
+    return 0
+
+
+def _tell(tree: Tree, mutants: Sequence[Mutant], seconds: float) -> None:
+    alive = [mutant for mutant in mutants if not mutant.is_killed]
+    changes = {mutant.name: tree.difference(mutant) for mutant in alive}
+    wordy = {name for name, lines in changes.items() if _changes_words_alone(lines)}
+    for title, some in (
+        ("Survivors", [mutant for mutant in alive if mutant.name not in wordy]),
+        ("Survivors that change only words", [mutant for mutant in alive if mutant.name in wordy]),
+    ):
+        print(f"\n{title}: {len(some)}")
+        for mutant in some:
+            print(f"  {mutant.name} ({mutant.status})")
+            print("\n".join(f"      {line}" for line in changes[mutant.name]))
+    counts = Counter(mutant.status for mutant in mutants)
+    killed = sum(mutant.is_killed for mutant in mutants)
+    print("\n" + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f", {seconds:.0f} s")
+    but_words = _percent(killed, len(mutants) - len(wordy))
+    print(f"Score: {_percent(killed, len(mutants))}; without survivors of words: {but_words}")
+    facts = [{"mutant": mutant.name, "status": mutant.status, "change": changes.get(mutant.name)} for mutant in mutants]
+    (_PLACE / "results.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _changes_words_alone(lines: Sequence[str]) -> bool:
+    """Tell whether old and new lines are the same but for what stands in quotes."""
+    texts = {sign: "".join(line[1:] for line in lines if line.startswith(sign)) for sign in "+-"}
+    bare = {sign: re.sub(r"""f?("[^"]*"|'[^']*')""", "", text) for sign, text in texts.items()}
+    return bool(lines) and texts["+"] != texts["-"] and bare["+"] == bare["-"]
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{part}/{whole} = {100 * part / whole:.1f} %" if whole else "nothing to count"
