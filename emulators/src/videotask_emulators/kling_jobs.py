@@ -52,6 +52,8 @@ class Job:
     updated_ms: int
     lasts_seconds: float
     charged_usd: str
+    take: int = 0
+    """How often the same prompt was billed before: asked again, the real one never gives the same clip."""
     status: Status = "submitted"
     message: str = ""
     duration_seconds: float = 0.0
@@ -86,6 +88,7 @@ class Desk:
             updated_ms=now,
             lasts_seconds=self._world.pace.draw_seconds("clip"),
             charged_usd=f"{charge.amount_usd:f}",
+            take=self._world.bill.times_billed(_prompt_sha256(order)),
             fault_kind=fault.kind.value if fault else "",
             fault_params=dict(fault.params) if fault else {},
         )
@@ -160,7 +163,7 @@ class Desk:
                     seconds=job.order.seconds,
                     short_side=int(job.order.resolution.rstrip("p")),
                     frames_per_second=self._world.settings.clip_frames_per_second,
-                    seed=int.from_bytes(hashlib.sha256(job.order.prompt.encode()).digest()[:6], "big"),
+                    seed=int(_prompt_sha256(job.order)[:12], 16) + job.take,
                     multi_shot=job.order.multi_shot,
                     spoil=cast("ClipSpoil", spoil),
                 ),
@@ -190,7 +193,7 @@ class Desk:
         self._world.bill.add(
             Charged(
                 provider="kling", key_id=job.key_name, model=job.order.model, kind="video", request_id=job.id,
-                charge=worth, prompt_sha256=hashlib.sha256(job.order.prompt.encode()).hexdigest(),
+                charge=worth, prompt_sha256=_prompt_sha256(job.order),
                 text=job.order.prompt, external_task_id=job.order.external_task_id, outcome="refunded",
             )
         )  # fmt: skip
@@ -244,6 +247,10 @@ async def open_desk(world: World) -> Any:
         yield desk
     finally:
         await desk.close()
+
+
+def _prompt_sha256(order: Order) -> str:
+    return hashlib.sha256(order.prompt.encode()).hexdigest()
 
 
 def _now_ms() -> int:
