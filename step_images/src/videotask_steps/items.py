@@ -24,6 +24,7 @@ from videotask_steps.failures import combine_failures
 from videotask_steps.ledger import Ledger, PaidCall
 from videotask_steps.money import begin_call
 from videotask_steps.stop_sign import StopSign, interrupted
+from videotask_steps.takes import take_that_counts
 
 _T = TypeVar("_T")
 _log: Final = structlog.stdlib.get_logger(__name__)
@@ -94,6 +95,8 @@ class Wanted:
     """Goes on with a call of an earlier run; None when the provider knows nothing of it."""
     external_id: Callable[[int, int], str] | None = None
     """Our own id at the provider from take and try."""
+    chosen_take: int | None = None
+    """The take that a person chose, whatever its key; None where nobody did."""
 
 
 async def make_items(context: StepContext, wanted: Sequence[Wanted], *, are_counted: bool = True) -> None:
@@ -126,14 +129,23 @@ class _Workshop:
         self._is_closed = False
 
     async def keep(self, wanted: Sequence[Wanted]) -> None:
+        refused: list[tuple[str, VideoTaskError]] = []
         for one in wanted:
-            record = await asyncio.to_thread(self._ledger.kept, one.item, one.key, probe=one.probe)
+            try:
+                record = await asyncio.to_thread(
+                    take_that_counts, self._ledger, one.item, one.key, take=one.chosen_take, probe=one.probe
+                )
+            except VideoTaskError as error:
+                refused.append((one.label, error))
+                continue
             if record is None:
                 self._missing.append(one)
                 continue
             self._ledger.record_again(record)
             _log.info("item_kept", item=one.item, path=record.path)
             self._count(kept=True)
+        if refused:  # before anything is paid: a film that cannot be finished is not begun
+            raise combine_failures(refused)
 
     async def make_missing(self) -> None:
         running: set[asyncio.Task[None]] = set()

@@ -19,9 +19,10 @@ from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.media.image_probe import check_image
-from videotask_steps.narration_room import check_estimates
 from videotask_steps.runner import main
+from videotask_steps.storyboard_edits import edited_storyboard
 from videotask_steps.storyboard_writer import write_storyboard
+from videotask_steps.takes import redo_parts, wanted_take
 
 MIN_SIDE_PIXELS: Final = 480
 """The smaller side of a 1K image is 768 at 16:9; much less is not what was asked for."""
@@ -56,19 +57,22 @@ FRAMINGS: Final[dict[AssetKind, Framing]] = {
 
 
 async def work(context: StepContext) -> None:
-    """Write storyboard.json, then make every image of it that is missing."""
+    """Write storyboard.json, then make every image of it that is missing; no image where a person must look first."""
     task = context.task
     image_price(task)
     if task.storyboard is not None:
-        check_estimates(task, task.storyboard)
-        context.save_storyboard(task.storyboard)
+        context.save_storyboard(edited_storyboard(task, task.storyboard))
+        if task.storyboard_only:
+            return
     async with GeminiClient(provider_settings(task, Provider.GEMINI), provider_key(Provider.GEMINI)) as client:
         if task.storyboard is None:
-            context.progress.start(task.asset_count, "writing the storyboard")
-            context.save_storyboard(await write_storyboard(context, client))
+            context.progress.start(0 if task.storyboard_only else task.asset_count, "writing the storyboard")
+            context.save_storyboard(edited_storyboard(task, await write_storyboard(context, client)))
+            if task.storyboard_only:
+                return
         assets = context.storyboard.assets
         context.progress.start(len(assets), "making images")
-        await make_items(context, [_wanted(task, asset, client) for asset in assets])
+        await make_items(context, [_wanted(context, asset, client) for asset in assets])
 
 
 def image_prompt(asset: Asset, *, style: str) -> str:
@@ -94,7 +98,8 @@ def suffix_of(content: bytes) -> str:
     return next((suffix for start, suffix in SIGNATURES.items() if content.startswith(start)), ".png")
 
 
-def _wanted(task: TaskFile, asset: Asset, client: GeminiClient) -> Wanted:
+def _wanted(context: StepContext, asset: Asset, client: GeminiClient) -> Wanted:
+    task = context.task
     quality, framing, price = task.quality, FRAMINGS[asset.kind], image_price(task)
     prompt = image_prompt(asset, style=task.look.style)
 
@@ -130,6 +135,7 @@ def _wanted(task: TaskFile, asset: Asset, client: GeminiClient) -> Wanted:
             model=quality.image_model,
             size=quality.image_size,
             aspect=framing.aspect_ratio,
+            **redo_parts(context, asset.name),
         ),
         model=quality.image_model,
         price_usd=price.usd_by_size[quality.image_size],
@@ -137,6 +143,7 @@ def _wanted(task: TaskFile, asset: Asset, client: GeminiClient) -> Wanted:
         suffixes=tuple(SIGNATURES.values()),
         make=make,
         probe=probe,
+        chosen_take=wanted_take(context, asset.name),
     )
 
 

@@ -20,6 +20,7 @@ from videotask_steps.media.audio_probe import check_audio
 from videotask_steps.narration_room import check_estimates, check_seconds
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
+from videotask_steps.takes import redo_parts, wanted_take
 
 LONGEST_SECONDS = 60.0
 """No narration of 300 characters lasts as long; a longer file is not what was asked for."""
@@ -34,7 +35,7 @@ async def work(context: StepContext) -> None:
     voice = _voice(task)
     settings, key = provider_settings(task, Provider.ELEVENLABS), provider_key(Provider.ELEVENLABS)
     async with ElevenLabsClient(settings, key) as client:
-        await make_items(context, [_wanted(task, client, voice, number, scene) for number, scene in scenes])
+        await make_items(context, [_wanted(context, client, voice, number, scene) for number, scene in scenes])
     made = context.ledger.current_items()
     check_seconds(task, storyboard, {number: made[number].duration_seconds or 0.0 for number, _ in scenes})
 
@@ -47,7 +48,9 @@ def _voice(task: TaskFile) -> Voice:
     return task.voice
 
 
-def _wanted(task: TaskFile, client: ElevenLabsClient, voice: Voice, number: str, scene: Scene) -> Wanted:
+def _wanted(context: StepContext, client: ElevenLabsClient, voice: Voice, number: str, scene: Scene) -> Wanted:
+    task = context.task
+
     async def make(call: Call) -> str:
         sound = await client.speak(text=scene.narration, voice=voice)
         if sound.credits is not None:
@@ -61,13 +64,14 @@ def _wanted(task: TaskFile, client: ElevenLabsClient, voice: Voice, number: str,
     return Wanted(
         item=number,
         label=scene_label(number, scene),
-        key=item_key(text=scene.narration, voice=voice.model_dump(mode="json")),
+        key=item_key(text=scene.narration, voice=voice.model_dump(mode="json"), **redo_parts(context, number)),
         model=voice.model,
         price_usd=narration_usd(task.prices, model=voice.model, characters=len(scene.narration)),
         path=lambda take, _suffix: layout.narration(number, take=take),
         suffixes=(".mp3",),
         make=make,
         probe=probe,
+        chosen_take=wanted_take(context, number),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from videotask_contract import layout
 from videotask_contract.errors import PermanentError
-from videotask_contract.ledger_record import item_key
+from videotask_contract.ledger_record import RecordKind, item_key
 from videotask_contract.steps import Provider, Step
 from videotask_contract.storyboard import Scene
 from videotask_contract.task_file import TaskFile
@@ -25,6 +25,7 @@ from videotask_steps.ledger import LedgerView, read_ledger
 from videotask_steps.media.audio_probe import check_audio
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
+from videotask_steps.takes import redo_parts, wanted_take
 
 SHORTFALL_SECONDS: Final = 0.25
 """How much shorter than asked an effect may be; the assembly fades the rest."""
@@ -36,10 +37,12 @@ async def work(context: StepContext) -> None:
     scenes = list(numbered_scenes(context.storyboard))
     context.progress.start(len(scenes), "making sound effects")
     narrations = read_ledger(context.volume, Step.NARRATION_GENERATION)
-    wanted = [(number, scene, effect_seconds(task, narrations, number)) for number, scene in scenes]
+    wanted = [(number, scene, _seconds(context, narrations, number, scene)) for number, scene in scenes]
     settings, key = provider_settings(task, Provider.ELEVENLABS), provider_key(Provider.ELEVENLABS)
     async with ElevenLabsClient(settings, key) as client:
-        await make_items(context, [_wanted(task, client, number, scene, seconds) for number, scene, seconds in wanted])
+        await make_items(
+            context, [_wanted(context, client, number, scene, seconds) for number, scene, seconds in wanted]
+        )
 
 
 def effect_seconds(task: TaskFile, narrations: LedgerView, number: str) -> float:
@@ -50,12 +53,44 @@ def effect_seconds(task: TaskFile, narrations: LedgerView, number: str) -> float
             f"scene {number}: its narration is not in the ledger; narration_generation must be run again",
             item=number,
         )
+    return _fitting(task, record.duration_seconds)
+
+
+def _fitting(task: TaskFile, narration_seconds: float) -> float:
     rate = task.quality.frame.frames_per_second
-    frames = scene_frames(narration_seconds=record.duration_seconds, frames_per_second=rate)
+    frames = scene_frames(narration_seconds=narration_seconds, frames_per_second=rate)
     return min(MAX_EFFECT_SECONDS, max(MIN_EFFECT_SECONDS, round(frames / rate, 2)))
 
 
-def _wanted(task: TaskFile, client: ElevenLabsClient, number: str, scene: Scene, seconds: float) -> Wanted:
+def _seconds(context: StepContext, narrations: LedgerView, number: str, scene: Scene) -> float:
+    """Return the length of the effect that serves the scene: the one that fits, or the one that is there already.
+
+    Another take of the narration is a little longer or shorter. The effect made for an earlier one is not paid again
+    for that: the assembly cuts it, or runs it into its own beginning, to the length of the scene.
+    """
+    fitting = effect_seconds(context.task, narrations, number)
+    if context.ledger.calls_for(number, _key(context, number, scene, fitting)):
+        return fitting
+    lengths = (_fitting(context.task, seconds) for seconds in _earlier_narrations(narrations, number))
+    there = (one for one in lengths if context.ledger.kept(number, _key(context, number, scene, one)) is not None)
+    return next(there, fitting)
+
+
+def _earlier_narrations(narrations: LedgerView, number: str) -> list[float]:
+    """Return the seconds of every take of a scene's narration, the latest first."""
+    made = (record for record in narrations.records if record.kind is RecordKind.DONE and record.item == number)
+    return [record.duration_seconds for record in made if record.duration_seconds is not None][::-1]
+
+
+def _key(context: StepContext, number: str, scene: Scene, seconds: float) -> str:
+    return item_key(
+        text=scene.sound_effect, seconds=f"{seconds:.2f}", model=EFFECT_MODEL, **redo_parts(context, number)
+    )
+
+
+def _wanted(context: StepContext, client: ElevenLabsClient, number: str, scene: Scene, seconds: float) -> Wanted:
+    task = context.task
+
     async def make(call: Call) -> str:
         sound = await client.make_effect(text=scene.sound_effect, seconds=seconds)
         if sound.credits is not None:
@@ -70,13 +105,14 @@ def _wanted(task: TaskFile, client: ElevenLabsClient, number: str, scene: Scene,
     return Wanted(
         item=number,
         label=scene_label(number, scene),
-        key=item_key(text=scene.sound_effect, seconds=f"{seconds:.2f}", model=EFFECT_MODEL),
+        key=_key(context, number, scene, seconds),
         model=EFFECT_MODEL,
         price_usd=task.prices.elevenlabs_effect_usd,
         path=lambda take, _suffix: layout.effect(number, take=take),
         suffixes=(".mp3",),
         make=make,
         probe=probe,
+        chosen_take=wanted_take(context, number),
     )
 
 

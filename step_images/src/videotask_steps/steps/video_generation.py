@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+import av
 import structlog
 from PIL import Image
 
@@ -32,11 +33,14 @@ from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClien
 from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
-from videotask_steps.media.bad_media import BadMediaError
+from videotask_steps.media import clip_probe
+from videotask_steps.media.bad_media import BadMediaError, check_file
 from videotask_steps.media.clip_probe import check_clip
+from videotask_steps.probe_notes import ProbeNotes
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
 from videotask_steps.stop_sign import interrupted
+from videotask_steps.takes import redo_parts, wanted_take
 
 _log: Final = structlog.stdlib.get_logger(__name__)
 
@@ -57,8 +61,9 @@ async def work(context: StepContext) -> None:
     scenes = list(numbered_scenes(context.storyboard))
     context.progress.start(len(scenes), "making clips")
     clip_price_usd(task)
+    notes = await asyncio.to_thread(_probe_notes, context)
     async with KlingClient(provider_settings(task, Provider.KLING), provider_key(Provider.KLING)) as client:
-        await make_items(context, [_wanted(context, client, number, scene) for number, scene in scenes])
+        await make_items(context, [_wanted(context, client, notes, number, scene) for number, scene in scenes])
 
 
 def clip_price_usd(task: TaskFile) -> Decimal:
@@ -89,7 +94,18 @@ def first_frame(composite: Path, *, resolution: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene) -> Wanted:
+def _probe_notes(context: StepContext) -> ProbeNotes:
+    """Decoding a clip takes a second or two and is the same for the same bytes: each is looked at once."""
+    return ProbeNotes(
+        context.volume / layout.LEDGER_FOLDER / "clips-probed.jsonl",
+        probe=durable.sha256_of(Path(clip_probe.__file__)),
+        decoder=av.__version__,
+        seconds=context.task.quality.clip_seconds,
+        frame=context.task.quality.frame.model_dump(),
+    )
+
+
+def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number: str, scene: Scene) -> Wanted:
     task, quality = context.task, context.task.quality
     composite = context.volume / layout.composite(number)
     if not composite.is_file():
@@ -103,23 +119,18 @@ def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene
         model=quality.video_model,
         resolution=quality.video_resolution,
         seconds=quality.clip_seconds,
+        **redo_parts(context, number),
     )
     frame = quality.frame
 
-    seen: dict[tuple[int, int, int], float] = {}
+    def look(path: Path) -> float:
+        return check_clip(
+            path, item=number, min_seconds=quality.clip_seconds, aspect_ratio=frame.width / frame.height
+        ).duration_seconds
 
     def probe(path: Path) -> float:
-        # Decoding a whole clip takes a second: the same bytes are looked at once in a run.
-        status = path.stat()
-        identity = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if identity not in seen:
-            seen[identity] = check_clip(
-                path,
-                item=number,
-                min_seconds=quality.clip_seconds,
-                aspect_ratio=frame.width / frame.height,
-            ).duration_seconds
-        return seen[identity]
+        check_file(path, item=number)
+        return notes.ask(path, look)
 
     maker = _ClipMaker(task, client, composite=composite, motion=scene.motion, probe=probe)
     return Wanted(
@@ -140,6 +151,7 @@ def _wanted(context: StepContext, client: KlingClient, number: str, scene: Scene
             take=take,
             tries=tries,
         ),
+        chosen_take=wanted_take(context, number),
     )
 
 
