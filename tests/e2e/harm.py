@@ -17,6 +17,7 @@ from tests.e2e.studio import CHANNEL, Film, Studio
 
 from videotask_contract.phases import Phase, is_legal
 from videotask_contract.steps import Provider, Step
+from videotask_emulators.control import ControlClient
 
 PAID_KINDS = Counter({"image": 2, "video": 1, "speech": 1, "sfx": 1})
 """What a film of one scene buys."""
@@ -82,14 +83,16 @@ class Hold:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def end(self) -> None:
-        """Let the calls go on and hold no more."""
+    def end(self, control: ControlClient | None = None) -> None:
+        """Let the calls go on and hold no more; by a control client of the caller's where the API server is away."""
         if self._is_over:
             return
         self._is_over = True
-        self._studio.control.clear_faults(self._fault_id)
-        for call in self._held():
-            self._studio.control.release(call["request_id"])
+        control = control or self._studio.control
+        control.clear_faults(self._fault_id)
+        for call in control.held():
+            if (call["key_id"], call["operation"]) == (self._channel, self._operation):
+                control.release(call["request_id"])
 
     def _held(self) -> list[dict[str, Any]]:
         return [call for call in held_calls(self._studio, self._channel) if call["operation"] == self._operation]

@@ -392,13 +392,13 @@ class Studio:
             self.database.end()
             return self._rows(query, parameters)
 
-    def connect(self) -> psycopg.Connection[dict[str, Any]]:
-        """Return a connection of one's own to the record, to be closed by the caller."""
+    def connect(self, database: str = "videotask") -> psycopg.Connection[dict[str, Any]]:
+        """Return a connection of one's own to the record, or to another database, to be closed by the caller."""
         return psycopg.connect(
             host="127.0.0.1",
             port=self.database.port,
             user="videotask",
-            dbname="videotask",
+            dbname=database,
             password=base64.b64decode(self.installation.password()).decode(),
             application_name="e2e",
             autocommit=True,

@@ -1,0 +1,275 @@
+"""Faults of what the operator stands on: its database, the API server, the node; each puts back what it took away."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path, PurePath
+from typing import Any
+
+import psycopg
+import pytest
+from tests.e2e.harm import Hold, bill_of, files_of, runs_of
+from tests.e2e.real_cluster import REPOSITORY, Cluster, eventually, own_kubeconfig, run
+from tests.e2e.studio import EMULATORS, Film, Studio
+
+from videotask_contract.phases import Phase, is_legal
+from videotask_contract.steps import Step
+from videotask_emulators.control import ControlClient
+
+RECOVERY_SECONDS = 60
+"""Deadline for work to go on after a fault on a busy machine; the table says how long it took, and 15 s is meant."""
+_PART_SECONDS = 120
+
+
+# --- what is told at the end --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class FaultTable:
+    """A line for each fault; the fixture `table` prints it after the module."""
+
+    lines: list[tuple[str, float, Film]] = field(default_factory=list)
+    results: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Bill and result of each film, by its uid."""
+
+    def add(self, fault: str, seconds: float, film: Film) -> None:
+        """Note that work went on so many seconds after the end of this fault."""
+        self.lines.append((fault, seconds, film))
+        assert seconds <= RECOVERY_SECONDS, f"{fault}: work went on {seconds:.1f} s after its end"
+
+    def close(self, film: Film, bill_usd: Decimal, planned_usd: Decimal) -> None:
+        """Note how the film ended."""
+        self.results[film.uid] = (f"{bill_usd:.4f} of {planned_usd:.4f}", "the same film, nothing paid twice")
+
+    def __str__(self) -> str:
+        rows = [("fault", "work goes on after", "bill (USD)", "result")]
+        for fault, seconds, film in self.lines:
+            bill, result = self.results.get(film.uid, ("", "NOT FINISHED"))
+            rows.append((fault, f"{seconds:.1f} s", bill, result))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
+
+
+def work_goes_on(film: Film, ended_at: datetime) -> float:
+    """Wait until a pod of the film that began after the fault has its start permit; return the seconds until then.
+
+    For that the record, the API server, the node and the report endpoint must all be at work again.
+    """
+    query = "SELECT min(permitted_at) AS at FROM step_runs WHERE task_uid = %s AND permitted_at > %s"
+
+    def permitted() -> datetime | None:
+        with contextlib.suppress(psycopg.Error, AssertionError, OSError):
+            return film.studio.sql(query, film.uid, ended_at)[0]["at"]
+        return None
+
+    try:
+        at = eventually(f"{film.name} goes on", permitted, timeout_seconds=RECOVERY_SECONDS + 60)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{film.story()}") from None
+    return (at - ended_at).total_seconds()
+
+
+def lasts(seconds: float) -> None:
+    """Let a fault last; its length is what is tried, and no guess at when something is ready."""
+    time.sleep(seconds)
+
+
+# --- the same film ------------------------------------------------------------------------------------------------
+
+
+def assert_made_once(film: Film, *, scenes: int) -> tuple[Decimal, Decimal]:
+    """Nothing was bought twice, everything is there, the record says the same; returns the bill and the plan."""
+    bill = bill_of(film)
+    assert Counter(entry["kind"] for entry in bill) == {"image": 2, "video": scenes, "speech": scenes, "sfx": scenes}
+    billed = sum((Decimal(entry["amount_usd"]) for entry in bill), Decimal(0))
+    spend = film.studio.sql("SELECT amount_usd, certainty FROM spend WHERE task_uid = %s", film.uid)
+    assert {row["certainty"] for row in spend} == {"settled"}
+    assert len(spend) == len(bill)
+    assert sum(row["amount_usd"] for row in spend) == billed
+    planned = Decimal(film.status["estimatedCostUSD"])
+    assert abs(billed - planned) < Decimal("0.01"), f"planned {planned}, billed {billed}"
+    _assert_whole(film, scenes)
+    return billed, planned
+
+
+def _assert_whole(film: Film, scenes: int) -> None:
+    files = files_of(film)
+    assert not [path for path in files if ".take" in path or path.endswith((".part", ".rejected"))]
+    made = Counter(PurePath(path).parts[0] for path in files if len(PurePath(path).parts) > 1)
+    assert {name: made[name] for name in ("assets", "composites", "clips", "narration", "sfx")} == {
+        "assets": 2,
+        "composites": scenes,
+        "clips": scenes,
+        "narration": scenes,
+        "sfx": scenes,
+    }
+    assert abs(float(film.status["film"]["durationSeconds"]) - 5 * scenes) < 0.2 * scenes
+
+
+def assert_legal(film: Film) -> None:
+    """No two runs were open at once, run numbers rise without a gap, every transition is in the table."""
+    runs = runs_of(film)
+    numbers = [run["number"] for run in runs]
+    assert numbers == list(range(numbers[0], numbers[0] + len(runs)))
+    for before, after in itertools.pairwise(runs):
+        assert before["closed_at"] <= after["opened_at"]
+    assert [run["step"] for run in runs if run["outcome"] == "done"] == [step.value for step in Step]
+    lines = film.studio.sql("SELECT * FROM task_history WHERE task_uid = %s ORDER BY seq", film.uid)
+    before: Phase | None = None
+    for line in lines:
+        after = Phase(line["status_after"])
+        assert line["status_before"] == (before.value if before else None)
+        assert before is None or is_legal(before, after)
+        before = after
+
+
+# --- processes of a container -------------------------------------------------------------------------------------
+
+
+def container_pids(pod: dict[str, Any]) -> list[int]:
+    """Return the processes of a pod's containers on this machine; none where the node is another one."""
+    ids = [status["containerID"].rpartition("//")[2] for status in pod["status"]["containerStatuses"]]
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            text = (entry / "cgroup").read_text()
+            if any(one in text for one in ids):
+                found.append(int(entry.name))
+    return found
+
+
+@contextlib.contextmanager
+def frozen(pids: Iterable[int]) -> Iterator[None]:
+    """Stop these processes in the middle of whatever they do, connections open, until the end of the block."""
+    stopped = []
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+        yield
+    finally:
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------
+
+
+def postgres_pod(studio: Studio) -> dict[str, Any] | None:
+    """Return the database's pod once it is ready."""
+    name = f"{studio.installation.release}-postgresql-0"
+    pod = studio.api(f"/api/v1/namespaces/{studio.installation.namespace}/pods/{name}")
+    if pod is None or "deletionTimestamp" in pod["metadata"]:
+        return None
+    conditions = pod["status"].get("conditions", [])
+    is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return pod if is_ready else None
+
+
+def kill_postgres(studio: Studio) -> datetime:
+    """Delete the database's pod without grace and return when its successor was ready."""
+    pod = eventually("PostgreSQL is ready", lambda: postgres_pod(studio), timeout_seconds=60)
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    words = ["delete", "pod", name, "--grace-period=0", "--force"]
+    studio.cluster.kubectl(*words, namespace=studio.installation.namespace)
+
+    def is_back() -> bool:
+        found = postgres_pod(studio)
+        return found is not None and found["metadata"]["uid"] != uid
+
+    eventually("PostgreSQL is back", is_back, timeout_seconds=120)
+    studio.database.end()
+    return datetime.now(UTC)
+
+
+def rebuild_database(studio: Studio) -> None:
+    """Drop the database under the operator's feet and make an empty one of its name."""
+    with studio.connect(database="postgres") as connection:
+        connection.execute("DROP DATABASE videotask WITH (FORCE)")
+        connection.execute("CREATE DATABASE videotask OWNER videotask")
+    studio.database.end()
+
+
+# --- parts of the native cluster ----------------------------------------------------------------------------------
+
+
+def native_parts(cluster: Cluster) -> dict[str, int]:
+    """Return the pids of the native cluster's parts; skips the test on any other cluster."""
+    reason = "API server and runtime can only be stopped on the native cluster of scripts/cluster"
+    if cluster.kubeconfig != own_kubeconfig():
+        pytest.skip(f"{reason}; this one is foreign")
+    done = run([str(REPOSITORY / "scripts" / "cluster"), "status", "-o", "json"])
+    status = json.loads(done.stdout)
+    if status["engine"] != "native":
+        pytest.skip(f"{reason}; this one is {status['engine']}")
+    return {part["name"]: part["pid"] for part in status["parts"]}
+
+
+@contextlib.contextmanager
+def without_part(name: str, *flags: str) -> Iterator[None]:
+    """Stop a part of the native cluster for the block and start it again."""
+    _say("stop", name, *flags)
+    try:
+        yield
+    finally:
+        _say("start", name)
+
+
+def _say(*words: str) -> None:
+    done = run([str(REPOSITORY / "scripts" / "cluster"), *words], timeout_seconds=_PART_SECONDS)
+    assert done.returncode == 0, f"scripts/cluster {' '.join(words)}: {done.stderr}"
+
+
+def direct_control(studio: Studio) -> ControlClient:
+    """Return the emulators' control API past the API server, which will not be there."""
+    namespace, selector = studio.installation.namespace, f"app.kubernetes.io%2Fname%3D{EMULATORS}"
+    found = studio.api(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}")
+    [pod] = found["items"] if found else []
+    return ControlClient(f"http://{pod['status']['podIP']}:8080", timeout_seconds=10)
+
+
+# --- the report endpoint ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def unreachable_reports(studio: Studio) -> Iterator[None]:
+    """Take the report endpoint's Service away from the operator, which itself goes on deciding.
+
+    The operator is killed too: connections that steps have open already would live on without the Service.
+    """
+    name, namespace = f"{studio.installation.release}-report", studio.installation.namespace
+    selector = studio.cluster.get("service", name, namespace=namespace)["spec"]["selector"]
+    studio.cluster.patch("service", name, {"spec": {"selector": {"nobody": "here"}}}, namespace=namespace)
+    try:
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector="
+        path = f"{slices}kubernetes.io%2Fservice-name%3D{name}"
+
+        def has_no_endpoint() -> bool:
+            found = studio.api(path)
+            return not any(one.get("endpoints") for one in (found or {"items": []})["items"])
+
+        eventually("the Service has no endpoint", has_no_endpoint)
+        studio.restart_operator(kill=True)
+        yield
+    finally:
+        back = [{"op": "replace", "path": "/spec/selector", "value": selector}]
+        studio.cluster.patch("service", name, back, "--type=json", namespace=namespace)  # type: ignore[arg-type]
+
+
+def is_held(hold: Hold) -> Hold:
+    """Wait until the hold's calls hang."""
+    hold.wait()
+    return hold
