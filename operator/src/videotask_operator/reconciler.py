@@ -117,6 +117,7 @@ class Reconciler:
         self._doubts: dict[TaskKey, str] = {}
         """Pods with a start permit that were never seen, and whose run would be closed without their word."""
         self._gone_pods: set[str] = set()
+        self._zones: dict[tuple[str, str], str] = {}
         self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
         """Films that wait for nothing but a slot, by account and uid."""
 
@@ -215,6 +216,13 @@ class Reconciler:
         except Exception:
             log.exception("channel_not_shown", channel=f"{channel.namespace}/{channel.name}")
 
+    def zone_of(self, record: TaskRecord) -> str:
+        """Return the time zone of a task's channel, as last seen: its money has one day, also when it is deleted."""
+        for channel in self.cluster.channels():
+            if channel.spec is not None:
+                self._zones[channel.namespace, channel.name] = channel.spec.budget.time_zone
+        return self._zones.get((record.namespace, record.channel), "UTC")
+
     # --- one task -------------------------------------------------------------------------------------------
 
     async def reconcile(self, key: TaskKey) -> None:
@@ -282,7 +290,7 @@ class Reconciler:
                 return None, now
             plan = self._with_long_film_warning(plan, now)
             if plan.record != situation.record or plan.runs:
-                await record_plan(transaction, plan, time_zone=_time_zone(observed))
+                await record_plan(transaction, plan, time_zone=self.zone_of(plan.record))
         self._note_admission(situation, plan)
         self._note_slots(key, observed, plan)
         return plan, now
@@ -302,7 +310,7 @@ class Reconciler:
             observed=observed,
             record=record,
             runs=runs,
-            money=await self._money(transaction, record, observed, now),
+            money=await self._money(transaction, record, now),
             slot_claims=await self._slot_claims_of(transaction, record, observed),
             earlier_cost_usd=earlier,
             admitted=record is not None and record.uid in self._admitted,
@@ -315,12 +323,10 @@ class Reconciler:
         earlier = await transaction.load_earlier_task(key, uid=uid)
         return earlier.pipeline_cost_usd if earlier else Decimal(0)
 
-    async def _money(
-        self, transaction: Transaction, record: TaskRecord | None, observed: Observation, now: datetime
-    ) -> Money:
+    async def _money(self, transaction: Transaction, record: TaskRecord | None, now: datetime) -> Money:
         if record is None or not _may_open_run(record):
             return Money()
-        return await transaction.load_money(record, now=now, time_zone=_time_zone(observed))
+        return await transaction.load_money(record, now=now, time_zone=self.zone_of(record))
 
     async def _slot_claims_of(
         self, transaction: Transaction, record: TaskRecord | None, observed: Observation
@@ -380,7 +386,7 @@ class Reconciler:
             plan = decide(situation)
             if plan is None:
                 return
-            await record_plan(transaction, plan, time_zone=_time_zone(observed))
+            await record_plan(transaction, plan, time_zone=self.zone_of(plan.record))
         self._note_slots(key, observed, plan)
         await self._act(key, plan)
         self._schedule(key, plan)
@@ -548,7 +554,9 @@ async def record_report(transaction: Transaction, record: TaskRecord, report: Fi
     await transaction.save_items(record.uid, step, report.run_id, report.items)
     spend = report.spend
     if report.cut and report.spent_usd > 0:
-        spend = (lump_of(report, at=record.pipeline_start_time or record.queued_at),)
+        run = await transaction.load_run(report.run_id)
+        # The day on which the run closed: its calls were made on that day or before, and no later day must miss them.
+        spend = (lump_of(report, at=(run.closed_at if run else None) or record.queued_at),)
     await transaction.save_spend(record, step, spend, time_zone=time_zone)
 
 
@@ -600,8 +608,3 @@ def _account_of(record: TaskRecord, observed: Observation) -> str | None:
 
 def _may_open_run(record: TaskRecord) -> bool:
     return record.phase not in TERMINAL | {Phase.QUEUED, Phase.SUSPENDED, Phase.FINAL_REVIEW, Phase.APPROVED}
-
-
-def _time_zone(observed: Observation) -> str:
-    channel = observed.channel.spec if observed.channel else None
-    return channel.budget.time_zone if channel else "UTC"

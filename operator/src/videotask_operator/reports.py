@@ -138,8 +138,6 @@ class ReportServer:
         if report.run_id != seen.run_id or report.step != seen.step.value:
             raise _refusal(HTTPStatus.BAD_REQUEST, "the report is for another run or step")
         key = self._known[seen.run_id][0]
-        channel = self.cluster.observe(key).channel
-        time_zone = channel.spec.budget.time_zone if channel and channel.spec else "UTC"
         async with self.store.transaction() as transaction:
             run = await _present(transaction, seen.run_id)
             if run.is_open and run.permitted_pod_uid not in {None, caller.pod_uid}:
@@ -147,7 +145,7 @@ class ReportServer:
             record = await transaction.load_task(run.task_uid)
             if record is None:
                 raise _refusal(HTTPStatus.FORBIDDEN, "this run has no task any more")
-            plan = await self._settle(transaction, run, record, report, time_zone)
+            plan = await self._settle(transaction, run, record, report, self.reconciler.zone_of(record))
         if plan is not None:
             self.reconciler.show_later(key, plan)
         self._tell(record, run, report)
