@@ -26,3 +26,11 @@ def test_the_missing_channel_is_told_once():
         phase=Phase.SUSPENDED, resume_phase=Phase.GENERATING_VIDEO, waiting_reason="ChannelNotFound"
     )
     assert decide(stopped.with_channel(None).build()).events == ()
+
+
+def test_a_suspended_film_whose_record_was_lost_asks_for_both_words_one_after_the_other():
+    lost = "its record was lost; raise spec.attempt to go on"
+    film = a_situation(state="Suspended", attempt=2).with_record(phase=Phase.SUSPENDED, message=lost)
+    record = decide(film.build()).record
+    assert (record.attempt, record.phase) == (2, Phase.SUSPENDED)
+    assert "set spec.state to Running" in record.message

@@ -212,6 +212,10 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
         if draft.record.waiting_reason is not None:
             # It was to go on and had no place yet; now it is not.
             draft.change(waiting_reason=None, message=_SUSPENDED)
+        spec = situation.observed.task.spec if situation.observed.task else None
+        if spec is not None and draft.record.message.startswith(_RECORD_LOST) and spec.attempt > draft.record.attempt:
+            # The word that a lost record asks for was given; the other is asked for now.
+            draft.change(attempt=spec.attempt, message=_SUSPENDED)
         return
     run = draft.open_run
     if run is not None and not end_run(draft, run, observed=situation.observed):
