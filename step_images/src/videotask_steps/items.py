@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +34,8 @@ MAX_RETRIES: Final = 3
 """Short retries inside one item; longer waits belong to the operator."""
 LONGEST_RETRY_SECONDS: Final = 30.0
 _FIRST_RETRY_SECONDS: Final = 1.0
+LEAST_FREE_BYTES: Final = 64 * 2**20
+"""Room for a few clips at 1080p, so that no answer is paid for that the disk will not take."""
 _RETRIED: Final = frozenset({FailureClass.TRANSIENT, FailureClass.NETWORK, FailureClass.RATE_LIMITED})
 _OF_THE_ITEM: Final = frozenset({FailureClass.REFUSED, FailureClass.BAD_INPUT, FailureClass.BAD_MEDIA})
 """Failures that say nothing about the other items."""
@@ -187,6 +190,9 @@ class _Workshop:
             await self._make_or_raise(one)
         except VideoTaskError as error:
             self._note_failure(one, error)
+        except OSError as error:
+            self._is_closed = True  # a disk that fails one item fails the next
+            self._note_failure(one, TransientError(f"the volume or the machine failed: {error}", item=one.item))
         except BaseException:
             self._is_closed = True
             raise
@@ -198,7 +204,8 @@ class _Workshop:
         if kind not in _OF_THE_ITEM and (kind not in _MAYBE_OF_THE_ITEM or counts[kind] >= _STRIKES):
             self._is_closed = True
         if kind is not FailureClass.INTERRUPTED:
-            self._ledger.record_failed(one.item, one.key, message=error.message)
+            with contextlib.suppress(OSError):  # on a full disk the log and the report still say it
+                self._ledger.record_failed(one.item, one.key, message=error.message)
             _log.warning(
                 "item_failed",
                 item=one.item,
@@ -211,6 +218,7 @@ class _Workshop:
     async def _make_or_raise(self, one: Wanted) -> None:
         if await self._recover(one):
             return
+        self._warn_if_paid_before(one)
         begun_at = time.monotonic()
         for tries in range(MAX_RETRIES + 1):
             call = self._begin(one)
@@ -224,6 +232,9 @@ class _Workshop:
                     raise
                 _log.info("call_retried", item=one.item, pause_seconds=round(pause_seconds, 1), message=error.message)
                 await self._pause(pause_seconds)
+            except OSError:
+                self._settle_what_is_lost(one, call)
+                raise
             else:
                 await self._finish(one, call, self._secure(one, call, suffix))
                 return
@@ -279,8 +290,14 @@ class _Workshop:
             return None
         return self._secure(one, call, suffix)
 
+    def _warn_if_paid_before(self, one: Wanted) -> None:
+        paid_usd = sum((call.amount_usd for call in self._ledger.calls_for(one.item, one.key)), Decimal(0))
+        if paid_usd > 0:
+            _log.warning("item_paid_again", item=one.item, earlier_usd=str(paid_usd), reason="no usable file is left")
+
     def _begin(self, one: Wanted) -> Call:
         self._context.stopping.raise_if_set()
+        _require_room(self._context.volume, item=one.item)
         take = self._free_take(one)
         tries = len(self._ledger.calls_for(one.item, one.key)) + 1
         paid = begin_call(
@@ -331,6 +348,13 @@ class _Workshop:
         elif not call.is_accepted and error.failure_class not in _MAYBE_CHARGED:
             self._ledger.record_released(call.paid, message=error.message)
 
+    def _settle_what_is_lost(self, one: Wanted, call: Call) -> None:
+        """Write down what an answer cost that the disk would not take; what can be fetched again stays open."""
+        if one.resume is None and call.cost_usd is not None:
+            with contextlib.suppress(OSError):
+                call.part.unlink(missing_ok=True)
+                self._ledger.record_settled(call.paid, amount_usd=call.cost_usd)
+
     def _secure(self, one: Wanted, call: Call, suffix: str) -> _Media:
         """Sync the media, then write down what it cost and where it goes: from here no crash loses it."""
         durable.sync_file(call.part)
@@ -372,6 +396,17 @@ class _Workshop:
             async with asyncio.timeout(seconds):
                 await self._context.stopping.wait()
         self._context.stopping.raise_if_set()
+
+
+def _require_room(volume: Path, *, item: str) -> None:
+    """Refuse to pay for what could not be stored: TRANSIENT, since clean-up or a larger volume may make room."""
+    usage = shutil.disk_usage(volume)
+    if usage.total > 0 and usage.free < LEAST_FREE_BYTES:
+        raise TransientError(
+            f"the volume has {usage.free // 2**20} MiB left and {LEAST_FREE_BYTES // 2**20} MiB must be free before "
+            "anything is paid for: enlarge it or clean up finished films",
+            item=item,
+        )
 
 
 def _pause_before_retry(error: VideoTaskError, call: Call, *, tries: int) -> float | None:
