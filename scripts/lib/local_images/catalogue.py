@@ -21,15 +21,18 @@ STEPS = (
 _COPY = re.compile(r"^COPY +(?!--from)(?P<words>.+)$", re.MULTILINE)
 _SOURCE_ROOTS = ("operator/src", "step_images/src")
 _TAG_CHARACTERS = 12
+_OTHER_MODULES = {"composite_creation": ("videotask_steps.clean_up",)}
+"""Programs that run from a step's image without being the step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One image: its name, its Dockerfile, and for a step the module whose imports it holds."""
+    """One image: its name, its Dockerfile, and for a step the modules whose imports it holds."""
 
     name: str
     dockerfile: str
     module: str = ""
+    other_modules: tuple[str, ...] = ()
 
 
 def _step_image(step: str) -> Image:
@@ -37,6 +40,7 @@ def _step_image(step: str) -> Image:
         name=f"videotask-{step.replace('_', '-')}",
         dockerfile=f"step_images/{step}/Dockerfile",
         module=f"videotask_steps.steps.{step}",
+        other_modules=_OTHER_MODULES.get(step, ()),
     )
 
 
@@ -95,6 +99,13 @@ def _files_below(source: Path, image: Image) -> Iterator[Path]:
 
 def _modules(image: Image, root: Path) -> list[Path]:
     try:
-        return files_of(find_modules(image.module, [root / folder for folder in _SOURCE_ROOTS]))
+        roots = [root / folder for folder in _SOURCE_ROOTS]
+        return files_of(
+            {
+                name: path
+                for start in (image.module, *image.other_modules)
+                for name, path in find_modules(start, roots).items()
+            }
+        )
     except (ModuleNotFoundError, SyntaxError) as failure:
         raise ClusterError(f"{image.name} cannot be built: {failure}") from failure

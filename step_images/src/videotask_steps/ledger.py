@@ -231,10 +231,7 @@ class Ledger(LedgerView):
     @classmethod
     async def open(cls, volume: Path, step: Step, *, run_id: str, wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
         """Lock the task's ledgers and read this step's; NOT_PERMITTED when another process holds the lock."""
-        folder = volume / layout.LEDGER_FOLDER
-        durable.make_folder(folder)
-        lock = await _lock(folder / LOCK_FILE, wait_seconds=wait_seconds)
-        return cls(volume, step, run_id=run_id, lock=lock)
+        return cls(volume, step, run_id=run_id, lock=await lock_ledgers(volume, wait_seconds=wait_seconds))
 
     def close(self) -> None:
         """Close the file and let the lock go."""
@@ -355,6 +352,17 @@ def read_ledger(volume: Path, step: Step) -> LedgerView:
     """Read another step's ledger without locking it; a step that never ran has an empty one."""
     path = volume / layout.ledger(step)
     return LedgerView(volume, step, parse_ledger(path.read_bytes() if path.exists() else b""))
+
+
+async def lock_ledgers(volume: Path, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> int:
+    """Lock all ledgers of a task and return the descriptor that holds the lock; it is held until it is closed.
+
+    A Ledger closes the one it is given: whoever opens several gives each a duplicate (dup(2) shares a flock(2)).
+    Raises NOT_PERMITTED when another process holds the lock.
+    """
+    folder = volume / layout.LEDGER_FOLDER
+    durable.make_folder(folder)
+    return await _lock(folder / LOCK_FILE, wait_seconds=wait_seconds)
 
 
 async def _lock(path: Path, *, wait_seconds: float) -> int:
