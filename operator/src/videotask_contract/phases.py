@@ -147,9 +147,18 @@ def _legal_transitions() -> dict[Phase, frozenset[Phase]]:
     # What was stopped goes back to where it stood.
     legal[Phase.SUSPENDED] |= waiting | ERRORS | {Phase.BUDGET_EXCEEDED, Phase.CANCELLED, Phase.FAILED}
     legal[Phase.BUDGET_EXCEEDED] |= set(_STEP_ERRORS)
-    # A rejection sends the work back to the step whose items are remade.
-    legal[Phase.FINAL_REVIEW] |= set(_STEP_ERRORS)
+    _allow_ways_back(legal)
     return {phase: frozenset(legal[phase]) for phase in Phase}
+
+
+def _allow_ways_back(legal: dict[Phase, set[Phase]]) -> None:
+    """Redo, edits and chosen takes send the work back to the earliest step they concern."""
+    working = list(_STEP_ERRORS)
+    for position, phase in enumerate(working):
+        earlier = set(working[: position + 1])
+        ready = HAPPY_PATH[HAPPY_PATH.index(phase) + 1]
+        for later in (phase, ready, _STEP_ERRORS[phase]):
+            legal[later] |= earlier - {later}
 
 
 TABLE: Final[dict[Phase, PhaseRow]] = {

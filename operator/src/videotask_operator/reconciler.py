@@ -14,10 +14,10 @@ from typing import Any
 import structlog
 
 from videotask_contract.errors import PermanentError
-from videotask_contract.phases import STOPPED, TERMINAL, Phase
+from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
 from videotask_contract.steps import Step
-from videotask_operator.core.admission import decide_admission
+from videotask_operator.core.admission import decide_admission, holds_place
 from videotask_operator.core.channel_projection import project_channel_status
 from videotask_operator.core.decide import decide, warn_of_long_film
 from videotask_operator.core.model import (
@@ -465,6 +465,7 @@ class Reconciler:
             runs = await transaction.load_runs(record.uid)
             history = await transaction.load_history(record.uid, last=HISTORY_LENGTH)
             step_costs = await transaction.load_step_costs(record.uid)
+            possibly_usd = await transaction.load_possibly_usd(record.uid)
         cost_usd = stored.pipeline_cost_usd if stored else record.pipeline_cost_usd
         return project_status(
             replace(record, pipeline_cost_usd=cost_usd),
@@ -475,13 +476,14 @@ class Reconciler:
             previous=task.status,
             generation=task.generation,
             now=now,
+            possibly_usd=possibly_usd,
         )
 
     # --- admission --------------------------------------------------------------------------------------------
 
     def _note_admission(self, situation: Situation, plan: Plan) -> None:
         record = plan.record
-        before = situation.record.phase if situation.record else None
+        before = situation.record
         if plan.wants_turn:
             if record.uid not in self._admissible:
                 self._admission_wanted.set()
@@ -489,7 +491,8 @@ class Reconciler:
             return
         self._admissible.pop(record.uid, None)
         self._admitted.discard(record.uid)
-        if before is not record.phase and (record.phase in STOPPED or record.phase is Phase.FINAL_REVIEW):
+        held = before is not None and holds_place(before.phase, before.waiting_reason)
+        if held and not holds_place(record.phase, record.waiting_reason):
             self._admission_wanted.set()
 
     async def _admit_forever(self) -> None:

@@ -103,6 +103,36 @@ class TestMigrations:
         migrate(empty_database_url)
         assert catalogue(empty_database_url) == before
 
+    def test_what_waited_for_a_person_before_the_second_revision_has_waited_since_then(self, empty_database_url):
+        migrate(empty_database_url)
+        with engine_of(empty_database_url).begin() as connection:
+            command.downgrade(make_config(connection), "0001")
+        columns = (
+            "id, namespace, name, channel, title, status, priority, attempt, correlation_id, queued_at, step_attempt, "
+            "lost_runs, last_run_number, waited_seconds, review_round, approved_gates, message, resource_gone, "
+            "long_film_warned, review_gate, review_required_at"
+        )
+        for uid, status, gate in (("a", "video_error", None), ("b", "final_review", "final"), ("c", "queued", None)):
+            rows_of(
+                empty_database_url,
+                f"INSERT INTO tasks ({columns}) VALUES (%s, 'studio', 'film', 'tides', 't', %s, 'normal', 1, 'c', %s, "
+                "1, 0, 0, 0, 0, '{}', '', false, false, %s, %s)",
+                uid,
+                status,
+                NOON,
+                gate,
+                NOON + timedelta(hours=1) if gate else None,
+            )
+        rows_of(
+            empty_database_url,
+            "INSERT INTO task_history (task_uid, seq, status_after, at, message) "
+            "VALUES ('a', 1, 'video_error', %s, '')",
+            NOON + timedelta(hours=2),
+        )
+        migrate(empty_database_url)
+        waiting = rows_of(empty_database_url, "SELECT id, waiting_since FROM tasks ORDER BY id")
+        assert waiting == [("a", NOON + timedelta(hours=2)), ("b", NOON + timedelta(hours=1)), ("c", None)]
+
     def test_a_database_of_a_newer_release_is_left_alone_with_a_reason(self, database_url):
         rows_of(database_url, "UPDATE alembic_version SET version_num = '9999'")
         with pytest.raises(PermanentError, match="9999, which this release does not know"):
@@ -256,7 +286,7 @@ class TestRecord:
         rows_of(
             database_url,
             "UPDATE tasks SET film = '{\"path\": 7}', approved_gates = '{assets,gone}', "
-            "step_completion_metadata = '[1]', redo_counts = '{\"video_generation\": {\"07\": 1, \"08\": \"x\"}, "
+            'step_completion_metadata = \'[1]\', redo_counts = \'{"video_generation": {"07": 1, "08": "x"}, '
             "\"gone\": 3}', honoured_takes = '[]', change_marks = 'null'",
         )
         async with postgres_store.transaction() as transaction:

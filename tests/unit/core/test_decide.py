@@ -24,6 +24,7 @@ from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
 from videotask_contract.report import Failure, FinalReport
 from videotask_contract.steps import Gate, Step
+from videotask_operator.core.admission import holds_place
 from videotask_operator.core.decide import decide, warn_of_long_film
 from videotask_operator.core.model import Claim, CreateRun, DeleteRun, Money, Plan, RunOutcome
 
@@ -442,6 +443,24 @@ class TestAnOpenRun:
         assert late.record.step_attempt == 1
         assert not late.runs
 
+    @pytest.mark.parametrize("state", ["Running", "Suspended"])
+    def test_a_pod_on_a_node_that_does_not_answer_is_told_with_what_to_do_and_nothing_begins_beside_it(self, state):
+        stop = NOON if state == "Suspended" else None
+        run = a_run(job_created_at=NOON, permitted_at=NOON, permitted_pod_uid="p", stop_requested_at=stop)
+        stuck = a_pod(run, name="film-1-abcde", deleting=True, deletion_at=NOON, node="node-7")
+        base = a_situation(state=state).with_record(phase=Phase.GENERATING_ASSETS).with_runs(run).seeing(stuck)
+        early = plan_of(base.after(299))
+        assert early.record.waiting_reason is None
+        assert early.look_again_at is not None
+        late = plan_of(base.after(300))
+        assert late.record.waiting_reason == "PodUnreachable"
+        assert "node-7" in late.record.message
+        assert "kubectl delete pod film-1-abcde -n studio --force" in late.record.message
+        assert not late.runs
+        assert [event.reason for event in late.events] == ["PodUnreachable"]
+        gone = a_situation(state=state).with_record(**_fields(late.record)).with_runs(run).after(301)
+        assert plan_of(gone).runs[0].closed_at is not None
+
     def test_the_condition_goes_when_the_pod_starts(self):
         run = a_run(job_created_at=NOON)
         record = {"phase": Phase.GENERATING_ASSETS, "waiting_reason": "PodCannotStart"}
@@ -472,6 +491,41 @@ class TestStopping:
         plan = plan_of(a_situation().with_record(**_fields(waits.record)).but(admitted=True))
         assert plan.record.phase is Phase.GENERATING_VIDEO
         assert plan.again
+
+    def test_the_time_of_the_next_attempt_outlives_a_suspension(self):
+        at = NOON + timedelta(hours=9)
+        quota = a_run(
+            step=Step.VIDEO_GENERATION, closed_at=NOON, outcome=RunOutcome.FAILED, failure_message="Kling 429"
+        )
+        record = {
+            "phase": Phase.GENERATING_VIDEO,
+            "step": Step.VIDEO_GENERATION,
+            "step_attempt": 2,
+            "next_attempt_at": at,
+            "last_run_number": 1,
+        }
+        away = plan_of(a_situation(state="Suspended").with_record(**record).with_runs(quota)).record
+        assert (away.phase, away.next_attempt_at) == (Phase.SUSPENDED, at)
+        back = plan_of(a_situation().with_record(**_fields(away)).with_runs(quota).but(admitted=True)).record
+        waits = plan_of(a_situation().with_record(**_fields(back)).with_runs(quota).but(admitted=True))
+        assert (waits.record.phase, waits.runs, waits.look_again_at) == (Phase.GENERATING_VIDEO, (), at)
+        assert waits.record.waiting_reason == "RetryScheduled"
+        assert waits.record.message == "attempt 2 of 5 at 21:00 UTC: Kling 429"
+
+    def test_a_raised_attempt_does_not_wait_for_the_next_ones_time(self):
+        record = {"phase": Phase.GENERATING_ASSETS, "step_attempt": 4, "next_attempt_at": NOON + timedelta(hours=1)}
+        plan = plan_of(a_situation(attempt=2).with_record(**record))
+        assert (plan.record.attempt, plan.record.step_attempt, plan.record.next_attempt_at) == (2, 1, None)
+        assert plan.runs[0].is_open
+
+    def test_an_attempt_raised_before_an_error_does_not_skip_it(self):
+        run = a_run(job_created_at=NOON)
+        record = {"phase": Phase.GENERATING_ASSETS, "step": Step.ASSET_GENERATION}
+        under_way = plan_of(a_situation(attempt=2).with_record(**record).with_runs(run).seeing(a_job(run), a_pod(run)))
+        assert under_way.record.attempt == 2
+        failed = {**_fields(under_way.record), "phase": Phase.ASSET_ERROR}
+        situation = a_situation(attempt=2).with_record(**failed).with_runs(replace(run, closed_at=NOON))
+        assert plan_of(situation.but(admitted=True)).record.phase is Phase.ASSET_ERROR
 
     def test_a_task_suspended_again_before_it_had_a_place_says_so(self):
         record = {"phase": Phase.SUSPENDED, "resume_phase": Phase.GENERATING_VIDEO, "step": Step.VIDEO_GENERATION}
@@ -535,6 +589,7 @@ class TestApproval:
         "review_gate": Gate.FINAL,
         "review_round": 3,
         "review_required_at": NOON,
+        "waiting_since": NOON,
         "pipeline_start_time": NOON,
     }
 
@@ -562,7 +617,7 @@ class TestApproval:
         spec = {"approvals": {"final": {"decision": "Rejected", "by": "bob", "round": 3, "reason": "too dark"}}}
         plan = plan_of(a_situation(**spec).with_record(**self.SHOWN))
         assert plan.record.phase is Phase.FINAL_REVIEW
-        assert "bob rejected final: too dark" in plan.record.message
+        assert "bob rejected final, round 3: too dark; redo or edit what displeases" in plan.record.message
 
     def test_an_approved_film_is_completed(self):
         plan = plan_of(a_situation().with_record(phase=Phase.APPROVED, step=None, pipeline_start_time=NOON).after(9))
@@ -575,10 +630,18 @@ class TestApproval:
         assert (shown.record.review_gate, shown.record.review_round) == (Gate.ASSETS, 1)
         assert not shown.actions
         spec = {"gates": ["assets"], "approvals": {"assets": {"decision": "Approved", "by": "alice", "round": 1}}}
-        yes = plan_of(a_situation(**spec).with_record(**_fields(shown.record)))
+        yes = plan_of(a_situation(**spec).with_record(**_fields(shown.record)).but(admitted=True))
         assert yes.record.approved_gates == {Gate.ASSETS}
         on = plan_of(a_situation(**spec).with_record(**_fields(yes.record)))
         assert on.record.phase is Phase.GENERATING_COMPOSITES
+
+    def test_a_film_at_a_gate_gives_its_place_back_and_takes_one_when_it_is_approved(self):
+        spec = {"gates": ["assets"], "approvals": {"assets": {"decision": "Approved", "by": "alice", "round": 1}}}
+        record = {"phase": Phase.ASSETS_READY, "step": Step.COMPOSITE_CREATION}
+        shown = plan_of(a_situation(**spec).with_record(**record)).record
+        assert not holds_place(shown.phase, shown.waiting_reason)
+        waits = plan_of(a_situation(**spec).with_record(**_fields(shown)))
+        assert (waits.wants_turn, waits.record.approved_gates, waits.record.review_gate) == (True, set(), Gate.ASSETS)
 
     def test_a_gate_nobody_asked_for_does_not_stop(self):
         record = {"phase": Phase.ASSETS_READY, "step": Step.COMPOSITE_CREATION}
@@ -591,6 +654,33 @@ def test_a_long_film_warns_once():
     warned = warn_of_long_film(record, now=late, long_film_minutes=120)
     assert warned is not None
     assert warn_of_long_film(warned, now=late, long_film_minutes=120) is None
+
+
+def test_time_in_an_error_over_budget_or_suspended_is_no_part_of_a_films_duration():
+    base = {"step": Step.VIDEO_GENERATION, "pipeline_start_time": NOON, "waiting_since": NOON}
+    for phase in (Phase.VIDEO_ERROR, Phase.SUSPENDED):
+        record = a_record(phase=phase, resume_phase=Phase.GENERATING_VIDEO, **base)
+        situation = a_situation(attempt=2).with_record(**_fields(record)).but(admitted=True).after(7200)
+        back = plan_of(situation).record
+        assert back.phase is Phase.GENERATING_VIDEO
+        assert (back.waiting_since, back.waited_seconds) == (None, 7200)
+        late = NOON + timedelta(minutes=121)
+        assert warn_of_long_film(back, now=late, long_film_minutes=120) is None
+    over = a_record(phase=Phase.BUDGET_EXCEEDED, resume_phase=Phase.COMPOSITES_READY, **base)
+    back = plan_of(a_situation().with_record(**_fields(over)).but(admitted=True).after(60)).record
+    assert (back.phase, back.waiting_since, back.waited_seconds) == (Phase.GENERATING_VIDEO, None, 60)
+
+
+def test_a_wait_that_begins_is_timed_from_its_beginning():
+    plan = plan_of(a_situation(state="Suspended").with_record(phase=Phase.COMPOSITES_READY).after(9))
+    assert (plan.record.phase, plan.record.waiting_since) == (Phase.SUSPENDED, NOON + timedelta(seconds=9))
+    later = plan_of(a_situation(state="Suspended").with_record(**_fields(plan.record)).after(99))
+    assert later.record.waiting_since == NOON + timedelta(seconds=9)
+
+
+def test_a_film_on_show_is_not_long_by_the_time_people_take():
+    shown = a_record(phase=Phase.ASSETS_READY, pipeline_start_time=NOON, waiting_since=NOON + timedelta(minutes=5))
+    assert warn_of_long_film(shown, now=NOON + timedelta(minutes=500), long_film_minutes=120) is None
 
 
 def test_waiting_for_people_does_not_make_a_film_long():

@@ -62,9 +62,42 @@ def test_counts_of_a_failed_run_stand_there_too():
     assert "Gemini 503" in draft.record.message
 
 
-def test_kept_items_are_told_with_their_dollars():
+def test_kept_items_are_told_with_their_dollars_in_the_event_and_the_message():
     report = a_report(a_run(), kept=2, kept_usd=Decimal("0.0672"))
-    assert [event.message for event in settle(a_run(), report).events] == ["2 images kept, 0.07 dollars not paid again"]
+    draft = settle(a_run(), report)
+    assert [event.message for event in draft.events] == ["2 images kept, 0.07 dollars not paid again"]
+    assert draft.record.message == "2 images done; 2 images kept, 0.07 dollars not paid again"
+
+
+def test_the_next_attempt_is_told_with_its_number_its_time_and_the_providers_words():
+    failure = Failure(failure_class=FailureClass.TRANSIENT, message="Kling 503: busy", retry_after_seconds=840)
+    run = a_run(step=Step.VIDEO_GENERATION)
+    record = a_record(phase=Phase.GENERATING_VIDEO, step=Step.VIDEO_GENERATION, step_attempt=2)
+    draft = settle(run, a_failed_report(run, failure), record=record)
+    assert draft.record.message == "attempt 3 of 5 at 12:14 UTC: Kling 503: busy"
+    assert draft.record.waiting_reason == "RetryScheduled"
+
+
+def test_done_without_a_single_item_is_not_done():
+    draft = settle(a_run(), a_report(a_run(), done=0, total=0))
+    assert draft.record.phase is Phase.GENERATING_ASSETS
+    assert draft.runs["run1"].outcome is RunOutcome.FAILED
+
+
+def test_a_written_storyboard_is_put_on_show_before_the_first_image():
+    run = a_run(storyboard_only=True, total=0)
+    draft = settle(run, a_report(run, done=0, total=0, storyboard_sha256="ab" * 32))
+    assert draft.record.phase is Phase.GENERATING_ASSETS
+    assert (draft.record.step, draft.record.storyboard_sha256) == (Step.ASSET_GENERATION, "ab" * 32)
+    assert (draft.record.review_gate, draft.record.review_round) == (Gate.STORYBOARD, 1)
+    assert draft.runs["run1"].outcome is RunOutcome.DONE
+
+
+def test_a_storyboard_run_that_wrote_none_is_not_put_on_show():
+    run = a_run(storyboard_only=True, total=0)
+    draft = settle(run, a_report(run, done=0, total=0))
+    assert draft.record.review_gate is None
+    assert draft.record.waiting_reason == "RetryScheduled"
 
 
 def test_the_assembly_puts_the_film_on_show_in_a_new_round():
@@ -113,8 +146,12 @@ def test_a_report_speaks_for_the_killed_runs_before_it():
     assert draft.runs["run1"].spent_usd == Decimal("0.03")
 
 
-def test_a_cut_report_leaves_the_reservation_standing():
-    draft = settle(a_run(), a_report(a_run(), cut=True, spent_usd=Decimal("0.05")))
+def test_a_report_cut_to_fit_a_termination_message_gives_the_sum_in_place_of_the_reservation():
+    permitted = a_run(number=2, permitted_at=NOON, permitted_pod_uid="pod")
+    killed = a_run(number=1, closed_at=NOON, outcome=RunOutcome.LOST)
+    draft = settle(permitted, a_report(permitted, cut=True, spent_usd=Decimal("0.05")), others=[killed])
+    assert draft.runs["run2"].ledger_read
+    assert draft.runs["run2"].spent_usd == Decimal("0.05")
     assert not draft.runs["run1"].ledger_read
 
 

@@ -12,7 +12,27 @@ from videotask_operator.core.model import ActiveTask
 
 PLACE_HOLDING: Final = frozenset(Phase) - STOPPED - {Phase.QUEUED, Phase.FINAL_REVIEW, Phase.APPROVED}
 """Phases of a task that holds a place of the fleet: a film that waits for a person holds up no other."""
+_LAID_DOWN: Final = frozenset(
+    {
+        "AwaitingApproval",
+        "ChannelBlocked",
+        "ChannelPaused",
+        "FleetPaused",
+        "InvalidChange",
+        "NarrationTooLong",
+        "RedoRefused",
+        "Rejected",
+        "WaitingForTurn",
+    },
+)
+"""Waiting reasons of a film under way that has given its place back: neither a refused key nor a person who is away
+must starve other channels."""
 _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+def holds_place(phase: Phase, waiting_reason: str | None) -> bool:
+    """Tell whether a task in this phase, waiting for this, holds a place of the fleet."""
+    return phase in PLACE_HOLDING and waiting_reason not in _LAID_DOWN
 
 
 def decide_admission(

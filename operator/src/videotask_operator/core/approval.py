@@ -21,6 +21,15 @@ def decision_on_show(record: TaskRecord, spec: VideoTaskSpec) -> Approval | None
     return approval
 
 
+def rejection_words(approval: Approval, gate: Gate) -> str:
+    """Return who rejected what and why, and the roads that are open."""
+    reason = f": {approval.reason}" if approval.reason else ""
+    return (
+        f"{approval.by} rejected {gate.value}, round {approval.round}{reason}; redo or edit what displeases and "
+        "approve the next round, approve this one after all, or cancel the task"
+    )
+
+
 def is_approved(approval: Approval) -> bool:
     """Tell whether the decision is a yes."""
     return approval.decision is Decision.APPROVED

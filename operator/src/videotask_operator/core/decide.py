@@ -6,31 +6,41 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from videotask_contract.errors import BadInputError, FailureClass
+from videotask_contract.errors import FailureClass
 from videotask_contract.phases import ERRORS, STOPPED, TABLE, TERMINAL, Phase, phase_of_resource
 from videotask_contract.resources import ChannelSpec, DesiredState, Priority, VideoTaskSpec
 from videotask_contract.steps import STEPS, TRAITS, Gate, Step
-from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
-from videotask_operator.core.admission import PLACE_HOLDING
-from videotask_operator.core.approval import decision_on_show, is_approved
+from videotask_operator.core.admission import PLACE_HOLDING, holds_place
+from videotask_operator.core.approval import decision_on_show, is_approved, rejection_words
 from videotask_operator.core.budget import decide_reservation
+from videotask_operator.core.changes import (
+    content_digest,
+    edited,
+    finished_items,
+    refuse_change_of_final,
+    refuse_content,
+    take_up_change,
+    takes_of,
+    tell_of_pending_change,
+)
 from videotask_operator.core.draft import Draft
-from videotask_operator.core.estimate import StepEstimate, estimate_by_step, quality_of, total_usd
+from videotask_operator.core.estimate import StepEstimate, estimate_by_step, estimate_storyboard, total_usd
 from videotask_operator.core.model import (
     Claim,
     CreateRun,
     DeleteRun,
     Plan,
+    RunOutcome,
     RunRecord,
     TaskRecord,
     TaskResource,
     Transition,
 )
 from videotask_operator.core.order import account_name, build_order, job_name, most_at_once, number_of_job, slot_limit
-from videotask_operator.core.settle import count, show_for_review
+from videotask_operator.core.settle import count, show_for_review, wait_for_retry
 from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.slots import decide_grant
-from videotask_operator.core.watch_run import end_run, watch_run
+from videotask_operator.core.watch_run import UNREACHABLE, end_run, watch_run
 
 _LOOK_AGAIN_SECONDS = 30
 _SUSPENDED = "a person suspended it; set spec.state to Running to go on"
@@ -54,6 +64,8 @@ def decide(situation: Situation) -> Plan | None:
         _advance(draft, situation, task)
     elif draft.open_run is not None:
         end_run(draft, draft.open_run, observed=situation.observed)
+    elif task.spec is not None:
+        refuse_change_of_final(draft, task.spec)
     return draft.plan()
 
 
@@ -64,6 +76,7 @@ def _begin(situation: Situation, task: TaskResource) -> Plan:
     """Make the record of a resource that has none; a status from before a lost database is imported, never rerun."""
     phase, message = _imported_phase(task)
     spec = task.spec
+    is_new = phase is Phase.QUEUED
     channel = spec.channel_ref.name if spec else ""
     record = TaskRecord(
         uid=task.uid,
@@ -79,6 +92,10 @@ def _begin(situation: Situation, task: TaskResource) -> Plan:
         step=Step.ASSET_GENERATION,
         resume_phase=Phase.QUEUED if phase is Phase.SUSPENDED else None,
         message=message,
+        # What was honoured before the record was lost is not asked for once more.
+        redo_request=None if is_new else task.status.get("redoRequest"),
+        honoured_takes={} if is_new or spec is None else _chosen_takes(spec),
+        waiting_since=situation.now if phase is Phase.SUSPENDED else None,
         # A lost record's Jobs may still be there, and a name is never used twice.
         last_run_number=max([0, *_numbers_of_jobs(situation, task.uid)]),
     )
@@ -103,6 +120,10 @@ def _has_unknown_pods(draft: Draft, situation: Situation) -> bool:
     """Tell whether a pod of a lost record still works in the task's folder."""
     unknown = [pod for pod in situation.observed.pods if pod.run_id not in draft.runs and not pod.finished]
     return any(number_of_job(pod.job_name, uid=draft.record.uid) is not None for pod in unknown)
+
+
+def _chosen_takes(spec: VideoTaskSpec) -> dict[str, dict[str, int]]:
+    return {step.value: chosen for step in Step if (chosen := takes_of(spec, step))}
 
 
 def _imported_phase(task: TaskResource) -> tuple[Phase, str]:
@@ -150,17 +171,25 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
         _stop(draft, situation, spec.state)
         return
     if draft.open_run is not None:
+        # A word given while the step runs is for this run: it does not skip an error that comes after it.
+        draft.change(attempt=max(draft.record.attempt, spec.attempt))
         _watch(draft, situation, draft.open_run)
-        return
+        if draft.open_run is not None:
+            tell_of_pending_change(draft, spec, draft.open_run)
+    elif not take_up_change(draft, spec, channel=_channel_spec(situation), admitted=situation.admitted):
+        _go_on(draft, situation, spec)
+
+
+def _go_on(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
     phase = draft.record.phase
     if phase is Phase.SUSPENDED:
         _resume(draft, spec, admitted=situation.admitted)
     elif phase in ERRORS:
         _retry_after_error(draft, spec, admitted=situation.admitted)
     elif phase is Phase.QUEUED:
-        _queue(draft, situation)
+        _queue(draft, situation, spec)
     elif draft.record.review_gate is not None:
-        _review(draft, spec)
+        _review(draft, spec, admitted=situation.admitted)
     elif _needs_review(draft.record, spec) is not None:
         show_for_review(draft, _needs_review(draft.record, spec) or Gate.FINAL)
     else:
@@ -199,7 +228,7 @@ def _estimate(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
     if draft.record.phase is not Phase.QUEUED or channel is None:
         return
     try:
-        estimates = estimate_by_step(spec, channel, situation.rules.prices)
+        estimates = estimate_by_step(edited(spec), channel, situation.rules.prices)
     except KeyError:
         return
     draft.change(estimated_cost_usd=total_usd(estimates).quantize(Decimal("0.0001")))
@@ -219,7 +248,8 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
         return
     run = draft.open_run
     if run is not None and not end_run(draft, run, observed=situation.observed):
-        draft.change(message=f"{wanted.value}: waits until its pod is gone")
+        if draft.record.waiting_reason != UNREACHABLE:
+            draft.change(message=f"{wanted.value}: waits until its pod is gone")
         return
     if target is Phase.SUSPENDED:
         draft.change(resume_phase=draft.record.phase)
@@ -235,13 +265,16 @@ def _resume(draft: Draft, spec: VideoTaskSpec, *, admitted: bool) -> None:
     if record.message.startswith(_RECORD_LOST) and spec.attempt <= record.attempt:
         return
     back = record.resume_phase or Phase.QUEUED
-    if back in PLACE_HOLDING and not admitted:
+    if back in PLACE_HOLDING and record.review_gate is None and not admitted:
         draft.wait_for_turn()
         return
     if back not in ERRORS:  # there a raised attempt is still to be honoured
         draft.change(attempt=max(record.attempt, spec.attempt))
-    draft.change(resume_phase=None, next_attempt_at=None)
+    # The time of the next attempt stands: a daily quota does not come back because a film was stopped meanwhile.
+    draft.change(resume_phase=None)
     draft.move(back, _words_of(record, back))
+    if record.review_gate is not None:
+        draft.change(waiting_reason="AwaitingApproval")
     draft.tell("Resumed", "goes on where it stopped")
     draft.again = True
 
@@ -271,7 +304,7 @@ def _retry_after_error(draft: Draft, spec: VideoTaskSpec, *, admitted: bool) -> 
 # --- the queue --------------------------------------------------------------------------------------------------
 
 
-def _queue(draft: Draft, situation: Situation) -> None:
+def _queue(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
     hindrance = _hindrance(situation)
     if hindrance is not None:
         reason, message = hindrance
@@ -281,7 +314,7 @@ def _queue(draft: Draft, situation: Situation) -> None:
         draft.wait_for_turn()
         return
     draft.change(claimed_at=draft.now, pipeline_start_time=draft.record.pipeline_start_time or draft.now)
-    draft.change(attempt=max(draft.record.attempt, situation.observed.task.spec.attempt))  # type: ignore[union-attr]
+    draft.change(attempt=max(draft.record.attempt, spec.attempt))
     draft.move(Phase.CLAIMED, "has its turn")
     draft.tell("Claimed", "has its turn")
     draft.again = True
@@ -319,23 +352,12 @@ def _channel_hindrance(situation: Situation, spec: VideoTaskSpec) -> tuple[str, 
 
 
 def _content_hindrance(spec: VideoTaskSpec, channel: ChannelSpec, rules: Rules) -> tuple[str, str] | None:
-    quality = quality_of(spec, channel)
     try:
         estimate_by_step(spec, channel, rules.prices)
     except KeyError as error:
         return "NoPrice", _no_price(error)
-    for scene in spec.storyboard.scenes if spec.storyboard else ():
-        seconds = estimated_narration_seconds(scene.narration, speed=channel.voice.speed_percent / 100)
-        try:
-            check_narration_fits(
-                scene=scene.name,
-                text=scene.narration,
-                narration_seconds=seconds,
-                clip_seconds=quality.clip_seconds,
-            )
-        except BadInputError as error:
-            return "NarrationTooLong", f"spec.storyboard.scenes[{scene.name}].narration: {error.message}"
-    return None
+    refusal = refuse_content(spec, channel)
+    return (refusal.reason, refusal.message) if refusal else None
 
 
 def _no_price(error: KeyError) -> str:
@@ -365,14 +387,12 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
 def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
     record = draft.record
     step = record.step
-    if step is None:
+    if step is None or _waits_for_retry(draft, situation, spec):
         return
+    record = draft.record
     if _has_unknown_pods(draft, situation):
         draft.change(message="waits until the last pod from before its record was lost is gone")
         draft.look_again(draft.now + timedelta(seconds=2))
-        return
-    if record.next_attempt_at is not None and draft.now < record.next_attempt_at:
-        draft.look_again(record.next_attempt_at)
         return
     hindrance = _channel_hindrance(situation, spec)
     channel = _channel_spec(situation)
@@ -381,26 +401,26 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
         draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
         return
     try:
-        estimate = estimate_by_step(spec, channel, situation.rules.prices)[step]
+        estimate = _estimate_of_run(record, spec, channel, situation.rules, step)
     except KeyError as error:
         draft.wait("NoPrice", _no_price(error), until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
         return
-    finished = _finished_items(draft, step)
+    finished = _finished_items(draft, spec, step)
     reservation = decide_reservation(
         estimate=estimate,
         finished_items=finished,
-        spec=spec,
+        spec=edited(spec),
         channel=channel,
         money=situation.money,
         prices=situation.rules.prices,
     )
     refusal = reservation.refusal or _still_too_little(draft, step, reservation.usd)
-    if refusal is not None and not _must_read_ledger(draft, step):
+    if refusal is not None and not _must_read_ledger(draft, step) and not _may_all_be_there(draft, step):
         _exceed_budget(draft, step, refusal)
         return
     claim = _claim_slots(situation, record, step, items_left=estimate.items - finished)
     concurrency = _granted(situation, channel, step, claim)
-    if record.phase not in PLACE_HOLDING and not situation.admitted:
+    if not holds_place(record.phase, record.waiting_reason) and not situation.admitted:
         draft.wait_for_turn()
     elif concurrency == 0:
         account = account_name(record.namespace, channel, step)
@@ -448,17 +468,21 @@ def _open_run(draft: Draft, situation: Situation, spec: VideoTaskSpec, channel: 
         step=step,
         attempt=record.step_attempt,
         job_name=job_name(task=record.name, step=step, number=number, uid=record.uid),
+        storyboard_only=_storyboard_first(record, spec, step),
         account=account_name(record.namespace, channel, step),
         concurrency=terms.concurrency,
         opened_at=draft.now,
-        done=terms.finished,
-        total=terms.estimate.items,
+        done=0 if _storyboard_first(record, spec, step) else terms.finished,
+        total=0 if _storyboard_first(record, spec, step) else terms.estimate.items,
         reserved_usd=terms.reserved_usd,
         ledger_read=terms.reserved_usd == 0,
     )
     draft.put_run(run)
-    draft.change(last_run_number=number, next_attempt_at=None)
-    draft.move(TRAITS[step].working, f"run {number}: {_work_of(step, terms.estimate)}")
+    draft.change(last_run_number=number, next_attempt_at=None, attempt=max(record.attempt, spec.attempt))
+    if step is Step.ASSET_GENERATION:
+        draft.change(content_digest=content_digest(spec))
+    work = "the storyboard" if run.storyboard_only else _work_of(step, terms.estimate)
+    draft.move(TRAITS[step].working, f"run {number}: {work}")
     order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=situation.rules)
     draft.actions.append(CreateRun(order=order))
 
@@ -467,14 +491,45 @@ def _work_of(step: Step, estimate: StepEstimate) -> str:
     return "the film" if step is Step.VIDEO_ASSEMBLY else count(estimate.items, TRAITS[step].item_name)
 
 
-def _finished_items(draft: Draft, step: Step) -> int:
-    """Return the items an earlier run of this step told as done, until one found that some must be made again."""
-    finished = 0
-    for run in draft.runs.values():
-        if run.step is step:
-            is_word_of_want = run.failure_class is FailureClass.OVER_BUDGET and run.ledger_read
-            finished = run.done if is_word_of_want else max(finished, run.done)
-    return finished
+def _waits_for_retry(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> bool:
+    record = draft.record
+    if record.next_attempt_at is None or draft.now >= record.next_attempt_at:
+        return False
+    if spec.attempt > record.attempt:
+        draft.change(attempt=spec.attempt, step_attempt=1, lost_runs=0, next_attempt_at=None, waiting_reason=None)
+        draft.tell("Retried", f"attempt {spec.attempt}: goes on at once, at a person's word")
+        return False
+    wait_for_retry(draft, max_attempts=situation.rules.retry.max_attempts)
+    return True
+
+
+def _storyboard_first(record: TaskRecord, spec: VideoTaskSpec, step: Step) -> bool:
+    """Tell whether a person looks at the storyboard before this step makes its first image."""
+    wanted = Gate.STORYBOARD in spec.gates and Gate.STORYBOARD not in record.approved_gates
+    return wanted and step is Step.ASSET_GENERATION
+
+
+def _estimate_of_run(
+    record: TaskRecord, spec: VideoTaskSpec, channel: ChannelSpec, rules: Rules, step: Step
+) -> StepEstimate:
+    if _storyboard_first(record, spec, step):
+        return estimate_storyboard(spec, channel, rules.prices)
+    return estimate_by_step(edited(spec), channel, rules.prices)[step]
+
+
+def _finished_items(draft: Draft, spec: VideoTaskSpec, step: Step) -> int:
+    if _storyboard_first(draft.record, spec, step):
+        return 0 if draft.record.storyboard_sha256 is None else 1
+    return finished_items(draft.record, draft.runs.values(), step)
+
+
+def _may_all_be_there(draft: Draft, step: Step) -> bool:
+    """Tell whether a run without money is of use: the step was done and runs again, perhaps to keep all it has.
+
+    If something is to be paid after all it says so, and the step is no longer done.
+    """
+    runs = [run for run in draft.runs.values() if run.step is step and not run.storyboard_only]
+    return bool(runs) and runs[-1].outcome is RunOutcome.DONE
 
 
 def _must_read_ledger(draft: Draft, step: Step) -> bool:
@@ -517,25 +572,22 @@ def _needs_review(record: TaskRecord, spec: VideoTaskSpec) -> Gate | None:
     return None
 
 
-def _review(draft: Draft, spec: VideoTaskSpec) -> None:
+def _review(draft: Draft, spec: VideoTaskSpec, *, admitted: bool) -> None:
     approval = decision_on_show(draft.record, spec)
     gate = draft.record.review_gate
     if approval is None or gate is None:
         return
     if not is_approved(approval):
-        reason = f": {approval.reason}" if approval.reason else ""
-        draft.wait(
-            "Rejected", f"{approval.by} rejected {gate.value}{reason}; approve it, or cancel the task", warn=True
-        )
+        draft.wait("Rejected", rejection_words(approval, gate), warn=True)
         return
     record = draft.record
-    waited = _seconds_between(record.review_required_at, draft.now)
+    if gate is not Gate.FINAL and not holds_place(record.phase, record.waiting_reason) and not admitted:
+        draft.wait_for_turn()
+        return
     draft.change(
         approved_gates=record.approved_gates | {gate},
         approved_by=approval.by,
         review_gate=None,
-        review_required_at=record.review_required_at,
-        waited_seconds=record.waited_seconds + waited,
         waiting_reason=None,
     )
     draft.tell("Approved", f"{approval.by} approved {gate.value}, round {record.review_round}")
@@ -570,6 +622,5 @@ def warn_of_long_film(record: TaskRecord, *, now: datetime, long_film_minutes: i
     """Return the record marked as warned when the film takes too long for the first time, else None."""
     if record.long_film_warned or record.pipeline_start_time is None or record.phase in STOPPED:
         return None
-    waiting = _seconds_between(record.review_required_at, now) if record.review_gate else 0
-    worked = _seconds_between(record.pipeline_start_time, now) - record.waited_seconds - waiting
+    worked = _seconds_between(record.pipeline_start_time, record.waiting_since or now) - record.waited_seconds
     return replace(record, long_film_warned=True) if worked > long_film_minutes * 60 else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from videotask_contract.phases import Phase, is_legal
+from videotask_contract.phases import ERRORS, Phase, is_legal
 from videotask_contract.report import FinalReport
 from videotask_operator.core.model import (
     Action,
@@ -18,6 +18,8 @@ from videotask_operator.core.model import (
     TaskRecord,
     Transition,
 )
+
+_WAITS_FOR_A_PERSON = ERRORS | {Phase.BUDGET_EXCEEDED, Phase.SUSPENDED}
 
 
 class IllegalTransitionError(Exception):
@@ -90,8 +92,19 @@ class Draft:
         """Add a Warning event."""
         self.events.append(EventDraft(type=EventType.WARNING, reason=reason, message=message))
 
+    def _time_waits(self) -> None:
+        """Keep the time that people take apart from the film's: it begins and ends here, whatever road led to it."""
+        record = self.record
+        waits = record.phase in _WAITS_FOR_A_PERSON or record.review_gate is not None
+        if waits and record.waiting_since is None:
+            self.change(waiting_since=self.now)
+        elif not waits and record.waiting_since is not None:
+            waited = int((self.now - record.waiting_since).total_seconds())
+            self.change(waiting_since=None, waited_seconds=record.waited_seconds + max(waited, 0))
+
     def plan(self) -> Plan:
         """Return what was decided."""
+        self._time_waits()
         return Plan(
             record=self.record,
             transitions=tuple(self.transitions),

@@ -40,6 +40,13 @@ def estimate_by_step(spec: VideoTaskSpec, channel: ChannelSpec, prices: PriceTab
     }
 
 
+def estimate_storyboard(spec: VideoTaskSpec, channel: ChannelSpec, prices: PriceTable) -> StepEstimate:
+    """Return the estimate of a run that writes the storyboard and nothing else; KeyError as above."""
+    given = spec.storyboard is not None
+    text = Decimal(0) if given else storyboard_usd(prices, model=quality_of(spec, channel).text_model)
+    return StepEstimate(items=1, cost_usd=text, largest_call_usd=text)
+
+
 def total_usd(estimates: dict[Step, StepEstimate]) -> Decimal:
     """Return the sum over all steps."""
     return sum((estimate.cost_usd for estimate in estimates.values()), Decimal(0))

@@ -9,6 +9,7 @@ from videotask_contract.layout import task_folder
 from videotask_contract.resources import Account, ChannelSpec, VideoTaskSpec
 from videotask_contract.steps import TRAITS, Provider, Step
 from videotask_contract.task_file import ProviderSettings, TaskFile, TaskIdentity
+from videotask_operator.core.changes import takes_of
 from videotask_operator.core.estimate import quality_of, scene_count
 from videotask_operator.core.model import RunOrder, RunRecord, TaskRecord
 from videotask_operator.core.situation import Rules
@@ -69,12 +70,22 @@ def slot_limit(channel: ChannelSpec, step: Step) -> int | None:
     return account_for(channel, provider).concurrency if provider else None
 
 
-def deadline_seconds(step: Step, *, items: int, concurrency: int, writes_storyboard: bool) -> int:
-    """Return activeDeadlineSeconds: items times limit through concurrency, with room for start and short retries."""
+def item_timeout_seconds(step: Step, spec: VideoTaskSpec) -> int:
+    """Return the limit for one item, for an atomic step of all of it: the task's own word, else the house's."""
+    return spec.timeouts.get(step, TRAITS[step].item_timeout_seconds)
+
+
+def deadline_seconds(
+    step: Step, *, items: int, concurrency: int, writes_storyboard: bool, item_seconds: int | None = None
+) -> int:
+    """Return activeDeadlineSeconds: items times limit through concurrency, with room for start and short retries.
+
+    `item_seconds` is the limit for one item where it is not the house's.
+    """
     traits = TRAITS[step]
     # The limits of atomic steps are for the house film's 18 scenes; a longer film takes longer as a whole.
     rounds = max(1.0, items / _HOUSE_SCENES) if traits.atomic else math.ceil(items / concurrency)
-    work = math.ceil(rounds * traits.item_timeout_seconds * _CALL_RETRY_FACTOR)
+    work = math.ceil(rounds * (item_seconds or traits.item_timeout_seconds) * _CALL_RETRY_FACTOR)
     return _START_SECONDS + work + (_STORYBOARD_SECONDS if writes_storyboard else 0)
 
 
@@ -103,6 +114,7 @@ def build_order(
             # A run that shares an account may be left with one slot while it works.
             concurrency=run.concurrency if slot_limit(channel, run.step) is None else 1,
             writes_storyboard=run.step is Step.ASSET_GENERATION and spec.storyboard is None,
+            item_seconds=item_timeout_seconds(run.step, spec),
         ),
         grace_seconds=rules.paid_step_grace_seconds if traits.provider else rules.free_step_grace_seconds,
     )
@@ -124,7 +136,7 @@ def _task_file(
         ),
         report_url=rules.report_url,
         concurrency=run.concurrency,
-        item_timeout_seconds=traits.item_timeout_seconds,
+        item_timeout_seconds=item_timeout_seconds(run.step, spec),
         reservation_usd=run.reserved_usd.quantize(Decimal("0.00000001")),
         provider=_provider_settings(traits.provider, rules) if traits.provider else None,
         prices=rules.prices,
@@ -134,6 +146,10 @@ def _task_file(
         # Later steps read storyboard.json, so that what was paid for is what is filmed.
         storyboard=spec.storyboard if first else None,
         storyboard_sha256=None if first else record.storyboard_sha256,
+        edits=spec.edits if first else None,
+        redo=record.redo_counts.get(run.step, {}),
+        takes=takes_of(spec, run.step),
+        storyboard_only=run.storyboard_only,
         topic=spec.topic if first else None,
         direction=spec.direction if first else None,
         scene_count=spec.scene_count,

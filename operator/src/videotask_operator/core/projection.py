@@ -18,12 +18,15 @@ from videotask_contract.resources import (
 )
 from videotask_contract.steps import STEPS, Step
 from videotask_operator.core.approval import approve_command
+from videotask_operator.core.changes import FINAL, REFUSALS
 from videotask_operator.core.model import RunOutcome, RunRecord, TaskRecord, Transition
+from videotask_operator.core.watch_run import UNREACHABLE
 
 HISTORY_LENGTH = 40
 _WAITS_FOR_INPUT = frozenset(
-    {"InvalidSpec", "ChannelNotFound", "ChannelInvalid", "NoPrice", "NarrationTooLong", "EarlierFilm"},
+    {"InvalidSpec", "ChannelNotFound", "ChannelInvalid", "NoPrice", "EarlierFilm", FINAL, *REFUSALS},
 )
+"""Reasons with which the spec as it is cannot be followed."""
 
 
 def project_status(
@@ -35,8 +38,12 @@ def project_status(
     previous: Mapping[str, Any],
     generation: int,
     now: datetime,
+    possibly_usd: Decimal = Decimal(0),
 ) -> dict[str, Any]:
-    """Return the whole status as JSON; `previous` only keeps the conditions' transition times."""
+    """Return the whole status as JSON; `previous` only keeps the conditions' transition times.
+
+    `possibly_usd` is the part of the cost whose outcome is unknown.
+    """
     steps = tuple(_step_status(step.step, runs, step_costs) for step in STEPS)
     current = _current_run(record, runs)
     under_way = sum((run.spent_usd for run in runs if run.is_open), Decimal(0))
@@ -46,6 +53,8 @@ def project_status(
         step=current.step.value if current else None,
         progress=f"{current.done}/{current.total}" if current else None,
         cost_usd=f"{record.pipeline_cost_usd + under_way:.4f}",
+        possibly_paid_usd=f"{possibly_usd:.4f}" if possibly_usd else None,
+        kept_usd=_kept_usd(runs),
         estimated_cost_usd=f"{record.estimated_cost_usd:.4f}" if record.estimated_cost_usd is not None else None,
         message=record.message[:500],
         attempt=record.step_attempt,
@@ -58,6 +67,7 @@ def project_status(
         duration_seconds=_duration_seconds(record),
         approved_by=record.approved_by,
         review=_review(record),
+        redo_request=record.redo_request,
         film=record.film,
         steps=steps,
         history=tuple(
@@ -71,6 +81,13 @@ def project_status(
 
 def _current_run(record: TaskRecord, runs: Sequence[RunRecord]) -> RunRecord | None:
     return runs[-1] if runs and record.phase is not Phase.QUEUED else None
+
+
+def _kept_usd(runs: Sequence[RunRecord]) -> str | None:
+    """Return what the latest closed run of each step found made already, in all: none of it was paid again."""
+    latest = {run.step: run for run in runs if not run.is_open}
+    kept = sum((run.kept_usd for run in latest.values()), Decimal(0))
+    return f"{kept:.4f}" if kept else None
 
 
 def _step_status(step: Step, runs: Sequence[RunRecord], costs: Mapping[Step, str]) -> StepStatus:
@@ -139,7 +156,7 @@ def _conditions(
 def _needs_attention(record: TaskRecord) -> bool:
     return (
         record.phase in ERRORS | {Phase.BUDGET_EXCEEDED, Phase.FAILED}
-        or record.waiting_reason in _WAITS_FOR_INPUT | {"PodCannotStart"}
+        or record.waiting_reason in _WAITS_FOR_INPUT | {"PodCannotStart", UNREACHABLE}
         or record.review_gate is not None
     )
 

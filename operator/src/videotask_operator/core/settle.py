@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -33,13 +32,16 @@ def settle_report(draft: Draft, run: RunRecord, report: FinalReport, *, rules: R
         kept=report.kept,
         kept_usd=report.kept_usd,
         spent_usd=report.spent_usd,
-        ledger_read=not report.cut or _cannot_have_spent(run, report),
+        ledger_read=_tells_all(report) or _cannot_have_spent(run, report),
         retry_after_seconds=report.failure.retry_after_seconds if report.failure else None,
     )
     _count_items(draft, run.step, report)
     if report.kept and report.kept_usd:
         draft.tell("ItemsKept", _kept_message(run.step, report))
-    if report.outcome == "done" and report.done == report.total and report.failure is None:
+    if run.storyboard_only and report.outcome == "done" and report.storyboard_sha256 is not None:
+        _show_storyboard(draft, closed, report)
+        return
+    if report.outcome == "done" and report.done == report.total > 0 and report.failure is None:
         _finish(draft, closed, report)
         return
     failure_class = report.failure.failure_class if report.failure else FailureClass.TRANSIENT
@@ -97,7 +99,8 @@ def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, messa
             draft.warn("RunLost", f"run {run.number} of {words}; run again at once, no attempt consumed")
             draft.again = True
         case Verdict.LATER:
-            _wait_for_retry(draft, words, retry.at, rules)
+            draft.change(step_attempt=record.step_attempt + 1, lost_runs=0, next_attempt_at=retry.at)
+            wait_for_retry(draft, max_attempts=rules.max_attempts)
         case Verdict.OVER_BUDGET:
             draft.change(resume_phase=TRAITS[run.step].working)
             draft.move(Phase.BUDGET_EXCEEDED, words)
@@ -108,11 +111,15 @@ def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, messa
             draft.warn("StepFailed", f"{words}; mend it, then raise spec.attempt to go on where it stopped")
 
 
-def _wait_for_retry(draft: Draft, words: str, at: datetime | None, rules: RetryRules) -> None:
-    attempt = draft.record.step_attempt + 1
-    draft.change(step_attempt=attempt, lost_runs=0, next_attempt_at=at)
-    when = f"{at:%H:%M:%S} UTC" if at else "once it can"
-    draft.wait("RetryScheduled", f"attempt {attempt} of {rules.max_attempts} at {when}: {words}", until=at, warn=True)
+def wait_for_retry(draft: Draft, *, max_attempts: int) -> None:
+    """Say when the step is tried again and what its last run failed of; also after whatever came between."""
+    record = draft.record
+    at = record.next_attempt_at
+    failed = [run for run in draft.runs.values() if run.step is record.step and run.failure_message]
+    why = f": {failed[-1].failure_message}" if failed else ""
+    when = f"{at:%H:%M} UTC" if at else "once"
+    words = f"attempt {record.step_attempt} of {max_attempts} at {when}{why}"
+    draft.wait("RetryScheduled", words, until=at, warn=True)
 
 
 def _mark_ledger_read(draft: Draft, run: RunRecord, report: FinalReport) -> None:
@@ -123,6 +130,15 @@ def _mark_ledger_read(draft: Draft, run: RunRecord, report: FinalReport) -> None
         if earlier.step is run.step and not earlier.ledger_read and earlier.run_id != run.run_id:
             lines = [line.amount_usd for line in report.spend if line.run_id == earlier.run_id]
             draft.put_run(replace(earlier, ledger_read=True, spent_usd=sum(lines, Decimal(0))))
+
+
+def _tells_all(report: FinalReport) -> bool:
+    """Tell whether the report says all that its run spent, so that nothing of its reservation is left to count.
+
+    One that was cut to fit a termination message gives the sum, which is recorded as one line; one without a count of
+    items was made before its ledger was open, and says nothing.
+    """
+    return not report.cut or report.total > 0
 
 
 def _cannot_have_spent(run: RunRecord, report: FinalReport) -> bool:
@@ -143,9 +159,24 @@ def _finish(draft: Draft, run: RunRecord, report: FinalReport) -> None:
         storyboard_sha256=report.storyboard_sha256 or record.storyboard_sha256,
         film=_film(record, report.film) if report.film else record.film,
     )
-    draft.move(traits.ready, f"{count(report.total, traits.item_name)} done")
+    kept = f"; {_kept_message(run.step, report)}" if report.kept and report.kept_usd else ""
+    draft.move(traits.ready, f"{count(report.total, traits.item_name)} done{kept}")
     if run.step is Step.VIDEO_ASSEMBLY:
         show_for_review(draft, Gate.FINAL)
+    draft.again = True
+
+
+def _show_storyboard(draft: Draft, run: RunRecord, report: FinalReport) -> None:
+    """The storyboard is written: a person looks at it before the first image is paid."""
+    draft.put_run(replace(run, outcome=RunOutcome.DONE, exit_code=0))
+    draft.change(
+        step_attempt=1,
+        lost_runs=0,
+        next_attempt_at=None,
+        error=None,
+        storyboard_sha256=report.storyboard_sha256,
+    )
+    show_for_review(draft, Gate.STORYBOARD)
     draft.again = True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -15,6 +16,11 @@ from videotask_operator.core.model import CreateRun, DeleteRun, JobSeen, Observa
 from videotask_operator.core.order import build_order
 from videotask_operator.core.settle import begin_again, fail_run, lose_run, settle_report, stop_run
 from videotask_operator.core.situation import Rules
+
+UNREACHABLE: Final = "PodUnreachable"
+_UNREACHABLE_AFTER: Final = timedelta(minutes=5)
+"""Past the end of a deleted pod's grace: as long as Kubernetes itself waits before it gives up a node (the default
+tolerationSeconds of node.kubernetes.io/unreachable)."""
 
 
 def watch_run(
@@ -42,6 +48,8 @@ def watch_run(
     if _is_over(job) and not any(not pod.finished for pod in pods):
         _close_silent(draft, run, job, rules)
         return
+    if _is_unreachable(draft, pods):
+        return
     _tell_what_holds_it_up(draft, run, job, pods, rules)
 
 
@@ -61,10 +69,41 @@ def end_run(draft: Draft, run: RunRecord, *, observed: Observation) -> bool:
         draft.look_again(draft.now + timedelta(seconds=5))
         return False
     if living or job is not None:
-        draft.look_again(draft.now + timedelta(seconds=5))
+        if not _is_unreachable(draft, living):
+            draft.look_again(draft.now + timedelta(seconds=5))
         return False
     stop_run(draft, run)
     return True
+
+
+def _is_unreachable(draft: Draft, pods: list[PodSeen]) -> bool:
+    """Say what to do about a pod that should long be gone and is not; nothing of the film is begun beside it.
+
+    Its node does not answer, so that it may work and pay on: only a person can know that the machine is off.
+    """
+    leaving = [pod for pod in pods if not pod.finished and pod.deletion_at is not None]
+    for pod in leaving:
+        since = pod.deletion_at or draft.now
+        if draft.now - since < _UNREACHABLE_AFTER:
+            draft.look_again(since + _UNREACHABLE_AFTER)
+            continue
+        record = draft.record
+        draft.wait(
+            UNREACHABLE,
+            f"pod {pod.name} should have been gone at {since:%H:%M} UTC and {_node_of(pod)} does not answer for it; it "
+            "may still be at work, so nothing is begun beside it. When that machine is surely off: kubectl delete pod "
+            f"{pod.name} -n {record.namespace} --force --grace-period=0 (or delete its Node). No attempt is consumed.",
+            until=draft.now + timedelta(seconds=60),
+            warn=True,
+        )
+        return True
+    if draft.record.waiting_reason == UNREACHABLE:
+        draft.change(waiting_reason=None, message="the pod that did not answer is gone, or answers again")
+    return False
+
+
+def _node_of(pod: PodSeen) -> str:
+    return f"its node {pod.node}" if pod.node else "its node"
 
 
 def _job_of(run: RunRecord, observed: Observation) -> JobSeen | None:

@@ -172,7 +172,15 @@ def parse_pod(body: Mapping[str, Any]) -> PodSeen:
         waiting_reason=reason,
         waiting_message=message,
         deleting="deletionTimestamp" in body["metadata"],
+        deletion_at=_deletion_time(body["metadata"]),
+        node=(body.get("spec") or {}).get("nodeName"),
     )
+
+
+def _deletion_time(metadata: Mapping[str, Any]) -> datetime | None:
+    """Return when a deleted object's grace is over: Kubernetes adds it to the time of the deletion itself."""
+    text = metadata.get("deletionTimestamp")
+    return parse_time(text) if text else None
 
 
 def _job_name(body: Mapping[str, Any], meta: Meta) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from videotask_contract.phases import TERMINAL
 from videotask_contract.report import Certainty, Item, Spend
 from videotask_contract.steps import Step
-from videotask_operator.core.admission import PLACE_HOLDING
+from videotask_operator.core.admission import holds_place
 from videotask_operator.core.model import ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError
 from videotask_operator.store.days import day_of, start_of_day
@@ -186,7 +186,7 @@ class MemoryTransaction:
                 channel=task.channel,
                 priority=task.priority,
                 queued_at=task.queued_at,
-                active=task.phase in PLACE_HOLDING,
+                active=holds_place(task.phase, task.waiting_reason),
             )
             for task in sorted(listed, key=lambda task: task.queued_at)
         )

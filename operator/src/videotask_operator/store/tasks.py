@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.resources import Priority
-from videotask_operator.core.admission import PLACE_HOLDING
+from videotask_operator.core.admission import PLACE_HOLDING, holds_place
 from videotask_operator.core.model import ActiveTask, TaskKey, TaskRecord
 from videotask_operator.store.models import step_runs, tasks
 from videotask_operator.store.rows import row_of_task, task_of_row
@@ -30,7 +30,15 @@ _EARLIER: Final = (
     .limit(1)
 )
 _ACTIVE: Final = (
-    select(tasks.c.id, tasks.c.namespace, tasks.c.channel, tasks.c.priority, tasks.c.queued_at, tasks.c.status)
+    select(
+        tasks.c.id,
+        tasks.c.namespace,
+        tasks.c.channel,
+        tasks.c.priority,
+        tasks.c.queued_at,
+        tasks.c.status,
+        tasks.c.waiting_reason,
+    )
     .where(tasks.c.status.not_in(TERMINAL), tasks.c.status.in_(LISTED))
     .order_by(tasks.c.queued_at, tasks.c.seq)
 )
@@ -86,7 +94,7 @@ async def load_active_tasks(session: AsyncConnection) -> tuple[ActiveTask, ...]:
             channel=row.channel,
             priority=Priority(row.priority),
             queued_at=row.queued_at,
-            active=row.status in PLACE_HOLDING,
+            active=holds_place(Phase(row.status), row.waiting_reason),
         )
         for row in await session.execute(_ACTIVE)
     )

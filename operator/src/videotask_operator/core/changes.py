@@ -1,0 +1,448 @@
+"""What a person changed about a film under way: found by comparing spec with record, honoured once; pays nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from videotask_contract.changes import ALL_ITEMS, PAID_STEPS, Redo, apply_edits, find_item
+from videotask_contract.errors import BadInputError, FailureClass
+from videotask_contract.layout import scene_number
+from videotask_contract.phases import ERRORS, TABLE, Phase
+from videotask_contract.resources import ChannelSpec, VideoTaskSpec
+from videotask_contract.steps import STEPS, TRAITS, Gate, Step
+from videotask_contract.storyboard import ContractModel
+from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
+from videotask_operator.core.admission import PLACE_HOLDING, holds_place
+from videotask_operator.core.draft import Draft
+from videotask_operator.core.estimate import quality_of, scene_count
+from videotask_operator.core.model import RunRecord, TaskRecord
+
+PENDING: Final = "ChangePending"
+FINAL: Final = "FilmIsFinal"
+REFUSALS: Final = frozenset({"InvalidChange", "NarrationTooLong", "RedoRefused"})
+"""Reasons for which a change holds a film where it stands until its spec is mended."""
+_ORDER: Final = [traits.step for traits in STEPS]
+_NO_WORK_YET: Final = frozenset({Phase.QUEUED, Phase.SUSPENDED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What the spec asks for and the record has not honoured."""
+
+    redo: Redo | None = None
+    storyboard: bool = False
+    """Another storyboard was given."""
+    edits: bool = False
+    takes: frozenset[Step] = frozenset()
+    """Steps of which other takes are chosen."""
+
+    @property
+    def steps(self) -> frozenset[Step]:
+        """The steps concerned at first hand; those that follow them run again too."""
+        written = {Step.ASSET_GENERATION} if self.storyboard or self.edits else set()
+        asked = {part.step for part in self.redo.steps} if self.redo else set()
+        return frozenset(written | asked | self.takes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a change cannot be honoured: reason and words for people, who mend the field it names."""
+
+    reason: str
+    message: str
+
+
+# --- finding -----------------------------------------------------------------------------------------------------
+
+
+def find_change(record: TaskRecord, spec: VideoTaskSpec) -> Change | None:
+    """Return what is asked for and not honoured; None where the record is up to date."""
+    wanted = content_digest(spec)
+    honoured = record.content_digest
+    if honoured is None and record.last_run_number and record.phase is not Phase.CLAIMED:
+        honoured = f"{wanted.partition('.')[0]}.{_sha256(None)}"  # a run of a release that knew no edits
+    change = Change(
+        redo=spec.redo if spec.redo is not None and spec.redo.request != record.redo_request else None,
+        storyboard=honoured is not None and honoured.partition(".")[0] != wanted.partition(".")[0],
+        edits=honoured is not None and honoured.partition(".")[2] != wanted.partition(".")[2],
+        takes=frozenset(step for step in PAID_STEPS if takes_of(spec, step) != record.honoured_takes.get(step, {})),
+    )
+    return change if change != Change() else None
+
+
+def content_digest(spec: VideoTaskSpec) -> str:
+    """Return the sha256 of the storyboard and of the edits, with a dot between them."""
+    return f"{_sha256(spec.storyboard)}.{_sha256(spec.edits)}"
+
+
+def takes_of(spec: VideoTaskSpec, step: Step) -> dict[str, int]:
+    """Return the takes of this step's items that a person chose, by reference."""
+    return {choice.item: choice.take for choice in spec.takes if choice.step is step}
+
+
+def edited(spec: VideoTaskSpec) -> VideoTaskSpec:
+    """Return the spec with its edits laid over a storyboard that it gives; one that cannot be edited stays."""
+    if spec.storyboard is None or spec.edits is None:
+        return spec
+    try:
+        return spec.model_copy(update={"storyboard": apply_edits(spec.storyboard, spec.edits)})
+    except (BadInputError, ValidationError):
+        return spec
+
+
+def _sha256(model: ContractModel | None) -> str:
+    content = model.model_dump(mode="json", by_alias=True, exclude_none=True) if model is not None else None
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+# --- refusing ----------------------------------------------------------------------------------------------------
+
+
+def refuse_content(spec: VideoTaskSpec, channel: ChannelSpec | None) -> Refusal | None:
+    """Return why storyboard, edits, redo or takes name what is not there, or say more than a clip can hold.
+
+    Of a storyboard that is yet to be written only the step can tell what it has.
+    """
+    try:
+        board = apply_edits(spec.storyboard, spec.edits) if spec.storyboard else None
+        if board is not None:
+            for step, reference, path in _references(spec):
+                find_item(board, step, reference, field=path)
+    except BadInputError as error:
+        return Refusal(reason="InvalidChange", message=error.message)
+    except ValidationError as error:
+        words = error.errors()[0]["msg"].removeprefix("Value error, ")
+        return Refusal(
+            reason="InvalidChange", message=f"spec.edits: with them the storyboard breaks its rules: {words}"
+        )
+    return _refuse_long_narration(spec, channel) if channel else None
+
+
+def _references(spec: VideoTaskSpec) -> Iterable[tuple[Step, str, str]]:
+    for part in spec.redo.steps if spec.redo else ():
+        for reference in part.items:
+            yield part.step, reference, f"spec.redo.steps[{part.step.value}].items"
+    for choice in spec.takes:
+        yield choice.step, choice.item, f"spec.takes[{choice.step.value}/{choice.item}]"
+
+
+def _refuse_long_narration(spec: VideoTaskSpec, channel: ChannelSpec) -> Refusal | None:
+    speed = channel.voice.speed_percent / 100
+    for name, text, path in _narrations(spec):
+        try:
+            check_narration_fits(
+                scene=name,
+                text=text,
+                narration_seconds=estimated_narration_seconds(text, speed=speed),
+                clip_seconds=quality_of(spec, channel).clip_seconds,
+            )
+        except BadInputError as error:
+            return Refusal(reason="NarrationTooLong", message=f"{path}.narration: {error.message}")
+    return None
+
+
+def _narrations(spec: VideoTaskSpec) -> Iterable[tuple[str, str, str]]:
+    """Yield scene, text and path of each narration that a person wrote, as it would be spoken."""
+    in_edits = {edit.scene: edit.narration for edit in (spec.edits.scenes if spec.edits else ()) if edit.narration}
+    for reference, text in in_edits.items():
+        yield reference, text, f"spec.edits.scenes[{reference}]"
+    for position, scene in enumerate(spec.storyboard.scenes if spec.storyboard else (), start=1):
+        if not {scene.name, f"{position}", scene_number(position)} & in_edits.keys():
+            yield scene.name, scene.narration, f"spec.storyboard.scenes[{scene.name}]"
+
+
+def refuse_redo(spec: VideoTaskSpec, redo: Redo) -> Refusal | None:
+    """Return why new takes are not paid for: of an item whose take is chosen, none of them would be seen."""
+    for part in redo.steps:
+        asked = {_item(spec, part.step, reference) for reference in part.items}
+        for choice in spec.takes:
+            if choice.step is part.step and (not asked or _item(spec, choice.step, choice.item) in asked):
+                message = (
+                    f"redo {redo.request}: {TRAITS[part.step].item_name} {choice.item} is held to take {choice.take}, "
+                    f"so a new one would not be seen; remove the entry {part.step.value}/{choice.item} from "
+                    "spec.takes, or give spec.redo a request without it. Nothing was paid."
+                )
+                return Refusal(reason="RedoRefused", message=message)
+    return None
+
+
+def _item(spec: VideoTaskSpec, step: Step, reference: str) -> str:
+    """Return one name for all references to an item, as far as the spec alone tells."""
+    if spec.storyboard is not None:
+        try:
+            return find_item(spec.storyboard, step, reference, field="spec")
+        except BadInputError:
+            return reference
+    return scene_number(int(reference)) if reference.isdigit() and step is not Step.ASSET_GENERATION else reference
+
+
+# --- honouring ---------------------------------------------------------------------------------------------------
+
+
+def take_up_change(draft: Draft, spec: VideoTaskSpec, *, channel: ChannelSpec | None, admitted: bool) -> bool:
+    """Honour what a person changed, once, and tell whether that was all there is to decide now.
+
+    The work goes back to the earliest step concerned, and all that follow run again: what is intact they keep, at no
+    cost. Steps that lie ahead need no way back; they find what was asked for when their turn comes.
+    """
+    record = draft.record
+    if record.phase in _NO_WORK_YET or record.resource_gone:
+        return False
+    change = find_change(record, spec)
+    refusal = _refuse(change, spec, channel) if change is not None else None
+    if refusal is not None:
+        draft.wait(refusal.reason, refusal.message, warn=True)
+        return True
+    if record.waiting_reason in REFUSALS | {PENDING}:
+        _forget_refusal(draft)
+    if change is None:
+        return False
+    back = _way_back(record, change)
+    # Over its budget it stays there: whether there is room for the step it goes back to is decided with the next run.
+    holds = record.phase is Phase.BUDGET_EXCEEDED or holds_place(record.phase, draft.record.waiting_reason)
+    if back is not None and not holds and not admitted:
+        draft.wait_for_turn()
+        return True
+    _honour(draft, spec, change, back)
+    draft.again = True
+    return True
+
+
+def tell_of_pending_change(draft: Draft, spec: VideoTaskSpec, run: RunRecord) -> None:
+    """Say of a run under way that a change is taken up when it has ended."""
+    record = draft.record
+    if record.waiting_reason not in {None, PENDING}:
+        return
+    change = find_change(record, spec)
+    if change is not None and change.steps:
+        draft.wait(PENDING, f"{describe(change, spec)}: taken up when run {run.number} has ended")
+    elif record.waiting_reason == PENDING:
+        draft.change(waiting_reason=None, message=f"run {run.number} goes on")
+
+
+def refuse_change_of_final(draft: Draft, spec: VideoTaskSpec) -> None:
+    """Say that nothing is changed about a film that is over with; it stays as it is."""
+    record = draft.record
+    change = find_change(record, spec)
+    if change is not None and change.steps:
+        why = "an approved film is final" if record.phase is Phase.COMPLETED else f"the film is {record.phase.value}"
+        words = f"{describe(change, spec)} is refused: {why}; make a new VideoTask for another version"
+        draft.wait(FINAL, words, warn=True)
+    elif record.waiting_reason == FINAL:
+        draft.change(waiting_reason=None, message=f"{record.phase.value}; nothing is asked of it any more")
+
+
+def _forget_refusal(draft: Draft) -> None:
+    record = draft.record
+    if record.review_gate is not None:
+        words = f"a person decides: {record.review_gate.value} (round {record.review_round})"
+        draft.change(waiting_reason="AwaitingApproval", message=words)
+    else:
+        # Its place of the fleet went to another meanwhile.
+        reason = "WaitingForTurn" if record.waiting_reason in REFUSALS and record.phase in PLACE_HOLDING else None
+        draft.change(waiting_reason=reason, message=record.error or TABLE[record.phase].meaning)
+
+
+def _refuse(change: Change | None, spec: VideoTaskSpec, channel: ChannelSpec | None) -> Refusal | None:
+    found = refuse_content(spec, channel)
+    if found is not None or change is None or change.redo is None:
+        return found
+    return refuse_redo(spec, change.redo)
+
+
+def _way_back(record: TaskRecord, change: Change) -> Step | None:
+    """Return the earliest step concerned that has had its turn, None where all of them lie ahead."""
+    begun = [step for step in _ORDER if step in change.steps and (record.step is None or _is_by(step, record.step))]
+    if not begun or record.phase is Phase.CLAIMED:
+        return None
+    is_next = record.step is begun[0] and record.phase not in ERRORS and record.phase is not TRAITS[begun[0]].working
+    return None if is_next and record.phase is not Phase.BUDGET_EXCEEDED else begun[0]
+
+
+def _is_by(step: Step, current: Step) -> bool:
+    return _ORDER.index(step) <= _ORDER.index(current)
+
+
+def _honour(draft: Draft, spec: VideoTaskSpec, change: Change, back: Step | None) -> None:
+    record = draft.record
+    touched = touched_items(spec, change)
+    words = f"{describe(change, spec)}{_kept(spec, change, touched)}"
+    draft.change(
+        redo_request=change.redo.request if change.redo else record.redo_request,
+        redo_counts=_counted(record.redo_counts, change.redo),
+        # Before its first run there is nothing to compare with; that run takes the content as it is.
+        content_digest=None if record.phase is Phase.CLAIMED else content_digest(spec),
+        honoured_takes={step.value: chosen for step in PAID_STEPS if (chosen := takes_of(spec, step))},
+        change_marks=_marked(draft, spec, change, touched),
+    )
+    if back is not None:
+        _send_back(draft, back, change, words)
+    draft.tell("ChangeTakenUp", words)
+
+
+def _send_back(draft: Draft, step: Step, change: Change, words: str) -> None:
+    record = draft.record
+    draft.change(
+        step=step,
+        step_attempt=1,
+        lost_runs=0,
+        next_attempt_at=None,
+        error=None,
+        review_gate=None,
+        approved_gates=record.approved_gates - _gates_asked_again(step, change),
+    )
+    if record.phase is Phase.BUDGET_EXCEEDED:
+        draft.change(message=words, waiting_reason=None, resume_phase=TRAITS[step].working)
+    else:
+        draft.move(TRAITS[step].working, words)
+
+
+def _gates_asked_again(step: Step, change: Change) -> frozenset[Gate]:
+    """Return the gates whose approvals no longer count: what they showed is not what will be."""
+    after = {TRAITS[later].gate_after for later in _ORDER[_ORDER.index(step) :]}
+    written = {Gate.STORYBOARD} if change.storyboard or change.edits else set()
+    return frozenset(gate for gate in after | written if gate is not None)
+
+
+def _counted(counts: Mapping[str, Mapping[str, int]], redo: Redo | None) -> dict[str, dict[str, int]]:
+    raised = {step: dict(numbers) for step, numbers in counts.items()}
+    for part in redo.steps if redo else ():
+        numbers = raised.setdefault(part.step.value, {})
+        for reference in part.items or (ALL_ITEMS,):
+            numbers[reference] = numbers.get(reference, 0) + 1
+    return raised
+
+
+# --- how much of the film is left standing -------------------------------------------------------------------------
+
+
+def touched_items(spec: VideoTaskSpec, change: Change) -> dict[Step, int]:
+    """Return for each step how many of its items may have to be made anew, at most."""
+    totals = _totals(spec)
+    if change.storyboard:
+        return {step: totals[step] for step in PAID_STEPS}
+    redone = {part.step: part for part in change.redo.steps} if change.redo else {}
+    touched: dict[Step, int] = {}
+    for step in PAID_STEPS:
+        own = redone.get(step)
+        items = {_item(spec, step, reference) for reference in own.items} if own else set()
+        is_all = own is not None and not own.items
+        if change.edits:
+            items |= _edited_items(spec, step)
+        if step in change.takes:
+            # A chosen image changes what depends on it; which others were chosen before, the record does not say.
+            items |= {_item(spec, step, reference) for reference in takes_of(spec, step)}
+        if step is Step.VIDEO_GENERATION and touched[Step.ASSET_GENERATION]:
+            is_all = True  # which clips show the new images is not worth finding out: what is not spent is freed
+        touched[step] = totals[step] if is_all else min(len(items), totals[step])
+        if step is Step.ASSET_GENERATION and step in change.takes:
+            touched[step] = max(touched[step], 1)
+    return touched
+
+
+def _edited_items(spec: VideoTaskSpec, step: Step) -> set[str]:
+    if spec.edits is None:
+        return set()
+    if step is Step.ASSET_GENERATION:
+        return {edit.name for edit in spec.edits.assets}
+    fields = _FIELDS[step]
+    scenes = [edit for edit in spec.edits.scenes if any(getattr(edit, name) is not None for name in fields)]
+    return {_item(spec, step, edit.scene) for edit in scenes}
+
+
+_FIELDS: Final[Mapping[Step, tuple[str, ...]]] = {
+    Step.VIDEO_GENERATION: ("environment", "characters", "motion"),
+    Step.NARRATION_GENERATION: ("narration",),
+    Step.SFX_GENERATION: ("sound_effect",),
+}
+
+
+def _totals(spec: VideoTaskSpec) -> dict[Step, int]:
+    scenes = scene_count(spec)
+    assets = len(spec.storyboard.assets) if spec.storyboard else spec.asset_count
+    return {step: assets if step is Step.ASSET_GENERATION else scenes for step in _ORDER}
+
+
+def _marked(
+    draft: Draft, spec: VideoTaskSpec, change: Change, touched: Mapping[Step, int]
+) -> dict[str, dict[str, int]]:
+    record = draft.record
+    marks = dict(record.change_marks)
+    for step, number in touched.items():
+        # Taking an edit back may bring up words that were never made, so the edits before count too.
+        before = marks.get(step.value, {}).get("edited", 0) if change.edits else 0
+        if number or before:
+            left = max(0, finished_items(record, draft.runs.values(), step) - number - before)
+            now = len(_edited_items(spec, step)) if change.edits else marks.get(step.value, {}).get("edited", 0)
+            marks[step.value] = {"run": record.last_run_number, "left": left, "edited": now}
+    return marks
+
+
+def finished_items(record: TaskRecord, runs: Iterable[RunRecord], step: Step) -> int:
+    """Return the items that runs of this step told as done and no change since may have touched.
+
+    Until a run found that some must be made again: one that gave up for want of money knows best.
+    """
+    mark = record.change_marks.get(step.value, {})
+    finished = mark.get("left", 0)
+    for run in runs:
+        if run.step is step and run.number > mark.get("run", 0):
+            is_word_of_want = run.failure_class is FailureClass.OVER_BUDGET and run.ledger_read
+            finished = run.done if is_word_of_want else max(finished, run.done)
+    return finished
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+def describe(change: Change, spec: VideoTaskSpec) -> str:
+    """Return what is asked for, in a line: "redo clip-7-again: video_generation 07, 12"."""
+    parts = []
+    if change.redo is not None:
+        asked = (f"{part.step.value} {_listed(spec, part.step, part.items) or 'all'}" for part in change.redo.steps)
+        parts.append(f"redo {change.redo.request}: {', '.join(asked)}")
+    if change.storyboard:
+        parts.append("another storyboard")
+    if change.edits:
+        parts.append(_describe_edits(spec))
+    for step in sorted(change.takes, key=_ORDER.index):
+        chosen = takes_of(spec, step)
+        takes = ", ".join(f"{_shown(spec, step, item)} take {take}" for item, take in chosen.items())
+        parts.append(f"{step.value}: {takes or 'the latest takes count again'}")
+    return "; ".join(parts)
+
+
+def _describe_edits(spec: VideoTaskSpec) -> str:
+    if spec.edits is None or not (spec.edits.assets or spec.edits.scenes):
+        return "edits taken back"
+    assets = [edit.name for edit in spec.edits.assets]
+    scenes = [_shown(spec, Step.VIDEO_GENERATION, edit.scene) for edit in spec.edits.scenes]
+    told = [f"{kind} {', '.join(names)}" for kind, names in (("asset", assets), ("scene", scenes)) if names]
+    return f"edits: {'; '.join(told)}"
+
+
+def _kept(spec: VideoTaskSpec, change: Change, touched: Mapping[Step, int]) -> str:
+    """Return what stays of the steps that are asked for new takes: "; 16 clips kept"."""
+    if change.redo is None:
+        return "; what it does not concern is kept" if change.steps else ""
+    totals = _totals(spec)
+    kept = [
+        f"{left} {TRAITS[step].item_name}{'' if left == 1 else 's'} kept"
+        for step in _ORDER
+        if step in {part.step for part in change.redo.steps} and (left := totals[step] - touched[step]) > 0
+    ]
+    return f"; {', '.join(kept)}" if kept else ""
+
+
+def _listed(spec: VideoTaskSpec, step: Step, references: Iterable[str]) -> str:
+    return ", ".join(_shown(spec, step, reference) for reference in references)
+
+
+def _shown(spec: VideoTaskSpec, step: Step, reference: str) -> str:
+    return _item(spec, step, reference)
