@@ -91,15 +91,14 @@ class StepProgram:
         self._env = dict(env or {})
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self, *, command: Sequence[str] = (), program_of: Step | None = None) -> Self:
-        """Start the program, or another command or another step's program in its place."""
-        module = f"videotask_steps.steps.{(program_of or self.task.step).value}"
+    def prepare(self) -> dict[str, str]:
+        """Lay out what a pod would mount and return the program's environment."""
         self._mount.mkdir(parents=True, exist_ok=True)
         (self._mount / "task.json").write_text(self.task.model_dump_json(by_alias=True, exclude_none=True))
         (self._mount / "token").write_text(self._pod)
         (self._mount / "termination-log").write_text("")
         provider = TRAITS[self.task.step].provider
-        environment = {
+        return {
             "PATH": os.environ["PATH"],
             VARIABLE_TASK_FILE: str(self._mount / "task.json"),
             VARIABLE_VOLUME: str(self.volume),
@@ -108,9 +107,13 @@ class StepProgram:
             **({} if provider is None else {provider.key_variable: KEYS[provider]}),
             **self._env,
         }
+
+    async def start(self, *, command: Sequence[str] = (), program_of: Step | None = None) -> Self:
+        """Start the program, or another command or another step's program in its place."""
+        module = f"videotask_steps.steps.{(program_of or self.task.step).value}"
         self._process = await asyncio.create_subprocess_exec(
             *(command or (sys.executable, "-m", module)),
-            env=environment,
+            env=self.prepare(),
             stderr=asyncio.subprocess.PIPE,
         )
         return self
@@ -142,13 +145,17 @@ class StepProgram:
             raise AssertionError(f"still running after {seconds} s:\n{stderr.decode()[-4000:]}") from None
         code = self._process.returncode
         assert code is not None
+        return self.ended(code, stderr.decode())
+
+    def ended(self, code: int, stderr: str) -> Ended:
+        """Read what an ended process left."""
         said = (self._mount / "termination-log").read_text()
         report = (
             FinalReport.model_validate_json(said)
             if said
             else FinalReport(run_id="", step="", outcome="failed", done=0, total=0)
         )
-        return Ended(code=code, report=report, log=_log_lines(stderr.decode()), stderr=stderr.decode())
+        return Ended(code=code, report=report, log=_log_lines(stderr), stderr=stderr)
 
     async def run(self) -> Ended:
         return await (await self.start()).end()

@@ -1,8 +1,7 @@
-"""A step killed with SIGKILL before any of its lasting acts, then run again: the work is done and paid once."""
+"""Runs and answers lost in the middle: the next run pays for the rest alone."""
 
 from __future__ import annotations
 
-import itertools
 from decimal import Decimal
 
 import pytest
@@ -11,71 +10,6 @@ from tests.integration.steps.conftest import Film
 from videotask_contract.exits import ExitCode
 from videotask_contract.ledger_record import RecordKind
 from videotask_contract.steps import Step
-
-MOST_ACTS = 60
-
-
-async def crash_and_go_on(film: Film, step: Step, number: int) -> bool:
-    """Crash before the Nth act and run again; False when the first run came to its end."""
-    if not await film.run_until_crash(step, number, run_id="run-1"):
-        return False
-    if number > 1 and not film.ledger(step).calls():
-        return True  # nothing was begun: the next run is a first run, as after act 1
-    again = await film.run(step, run_id="run-2")
-    assert again.code == ExitCode.DONE, f"act {number}: {again.stderr[-2000:]}"
-    assert (again.report.done, again.report.total) == (1, 1)
-    return True
-
-
-def fresh(film: Film, number: int) -> Film:
-    film.control.reset()
-    return Film(film.folder / f"act-{number}", film.server, film.control).with_scenes(1)
-
-
-async def test_a_clip_is_paid_once_wherever_the_step_is_killed(film: Film) -> None:
-    """Kling can be asked what became of a job, so that no point at all pays twice."""
-    for number in itertools.count(1):
-        assert number < MOST_ACTS
-        one = fresh(film, number).ready_for(Step.VIDEO_GENERATION)
-        one.folder.mkdir(exist_ok=True)
-        if not await crash_and_go_on(one, Step.VIDEO_GENERATION, number):
-            break
-        if not one.ledger(Step.VIDEO_GENERATION).calls():
-            assert one.control.calls() == []
-            continue
-        bill = one.control.bill()["entries"]
-        assert len(bill) == 1, f"act {number}: paid {len(bill)} times"
-        assert one.ledger_usd(Step.VIDEO_GENERATION) == one.control.total_usd(), f"act {number}"
-        assert one.possibly(Step.VIDEO_GENERATION) == 0, f"act {number}"
-    assert number > 10
-
-
-async def test_a_narration_is_paid_twice_only_where_its_answer_died_with_the_step(film: Film) -> None:
-    """ElevenLabs has no look-up: from the intent until the answer is on the disk, and there alone, doubt is possible.
-
-    In doubt the ledger counts the first call at its upper bound, so that no money is ever uncounted.
-    """
-    doubtful = []
-    for number in itertools.count(1):
-        assert number < MOST_ACTS
-        one = fresh(film, number).ready_for(Step.NARRATION_GENERATION)
-        one.folder.mkdir(exist_ok=True)
-        if not await crash_and_go_on(one, Step.NARRATION_GENERATION, number):
-            break
-        if not one.ledger(Step.NARRATION_GENERATION).calls():
-            assert one.control.calls() == []
-            continue
-        bill = one.control.bill()["entries"]
-        assert one.ledger_usd(Step.NARRATION_GENERATION) >= one.control.total_usd(), f"act {number}"
-        if one.possibly(Step.NARRATION_GENERATION):
-            doubtful.append(number)
-        else:
-            assert len(bill) == 1, f"act {number}: paid {len(bill)} times and sure of it"
-            assert one.ledger_usd(Step.NARRATION_GENERATION) == one.control.total_usd()
-    assert number > 10
-    # One stretch: the sync of the intent, the three acts that bring the answer to the disk.
-    assert doubtful == list(range(doubtful[0], doubtful[0] + len(doubtful)))
-    assert len(doubtful) <= 5, doubtful
 
 
 async def test_a_step_killed_in_the_middle_pays_for_the_rest_alone(film: Film) -> None:
