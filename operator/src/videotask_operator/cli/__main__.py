@@ -13,8 +13,8 @@ from videotask_operator.cli.exits import CommandExit, exit_of
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit code."""
-    options = build_parser().parse_args(arguments)
     try:
+        options = build_parser().parse_args(arguments)
         return int(options.run(options))
     except VideoTaskError as error:
         sys.stderr.write(f"videotask: {error.message}\n")

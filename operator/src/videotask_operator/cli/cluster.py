@@ -99,17 +99,17 @@ class ClusterPlace:
                     raise _explained(error) from error
         raise TransientError(f"{name} was changed by others {_CHANGE_TRIES} times meanwhile; try again")
 
-    def watch(self, name: str | None = None, *, all_namespaces: bool = False) -> Iterator[Seen]:
+    def watch(self, name: str | None = None, *, all_namespaces: bool = False) -> Iterator[list[Seen]]:
         """Yield what `kubectl get --watch` sees; a watch that breaks is begun again."""
         tries = 0
         while True:
             # The first look is its own: it tells at once what is wrong, and which names there are.
             tasks = [self.get_task(name)] if name else self.list_tasks(all_namespaces=all_namespaces)
-            yield from map(Seen, tasks)
+            yield [Seen(task) for task in tasks]
             with suppress(KubectlError):
                 for seen in self._watch_once(name, all_namespaces=all_namespaces):
                     tries = 0
-                    yield seen
+                    yield [seen]
             tries = self._pause(tries)
 
     def events(self, task: Task) -> list[Event]:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ from videotask_operator.cli.folder import open_folder
 from videotask_operator.cli.kubectl import Kubectl, global_flags
 from videotask_operator.cli.place import Place
 from videotask_operator.cli.references import parse_redo, parse_step, parse_take
-from videotask_operator.cli.table import film_lines, print_lines
+from videotask_operator.cli.table import film_lines, folded, print_lines
 from videotask_operator.cli.takes import ask_redo, choose_takes, name_request
 from videotask_operator.cli.task import Task, parse
 from videotask_operator.cli.watching import watch_film, watch_films
@@ -108,8 +109,7 @@ def describe(options: argparse.Namespace) -> CommandExit:
         return CommandExit.DONE
     page = describe_task(task, events=place.events(task), flags=place.flags, now=_now())
     console = Console()
-    for line in page:
-        console.print(line, soft_wrap=not console.is_terminal, highlight=False)
+    print_lines(console, folded(page, console) if console.is_terminal else page)
     return CommandExit.DONE
 
 
@@ -264,7 +264,7 @@ def _change(place: Place, options: argparse.Namespace, build: Callable[[Task], C
 def _watch(place: Place, options: argparse.Namespace) -> CommandExit:
     seen = place.watch(options.task, all_namespaces=options.all_namespaces)
     if options.output in {"json", "name"}:
-        for look in seen:
+        for look in chain.from_iterable(seen):
             is_json = options.output == "json"
             _print(json.dumps(look.task.resource, default=str) if is_json else _full_name(look.task))
             if options.task and (look.is_gone or look.task.is_over or look.task.phase is options.until):

@@ -106,6 +106,7 @@ def _section(title: str, lines: Iterator[Text]) -> Iterator[Text]:
         yield Text()
         yield Text(title, style="bold")
         for line in found:
+            line.rstrip()
             yield Text.assemble(_INDENT, line)
 
 

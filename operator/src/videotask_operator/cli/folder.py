@@ -75,7 +75,7 @@ class FolderPlace:
             write_text(path, _dump(manifest, like=path), mode=path.stat().st_mode & 0o777)
             return self.get_task(name), change
 
-    def watch(self, name: str | None = None, *, all_namespaces: bool = False) -> Iterator[Seen]:
+    def watch(self, name: str | None = None, *, all_namespaces: bool = False) -> Iterator[list[Seen]]:
         """Yield what changed between two looks at the folder."""
         known: dict[str, Task] = {}
         if name is not None:
@@ -84,11 +84,14 @@ class FolderPlace:
             tasks = {task.name: task for task in self.list_tasks(all_namespaces=all_namespaces)}
             if name is not None:
                 tasks = {name: tasks[name]} if name in tasks else {}
-            for gone in known.keys() - tasks.keys():
-                yield Seen(known[gone], is_gone=True)
-            for task in tasks.values():
-                if task.name not in known or known[task.name].resource != task.resource:
-                    yield Seen(task)
+            gone = [Seen(known[old], is_gone=True) for old in sorted(known.keys() - tasks.keys())]
+            changed = [
+                Seen(task)
+                for task in tasks.values()
+                if task.name not in known or known[task.name].resource != task.resource
+            ]
+            if gone or changed:
+                yield gone + changed
             known = tasks
             time.sleep(_LOOK_SECONDS)
 

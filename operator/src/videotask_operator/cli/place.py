@@ -53,8 +53,8 @@ class Place(Protocol):
     def change_task(self, name: str, build: BuildChange, *, dry_run: bool = False) -> tuple[Task, Change]:
         """Build the change from the task as it is, make it, and return both; built anew when it met another version."""
 
-    def watch(self, name: str | None = None, *, all_namespaces: bool = False) -> Iterator[Seen]:
-        """Yield every task as it is now, then each that changes, until the caller has seen enough."""
+    def watch(self, name: str | None = None, *, all_namespaces: bool = False) -> Iterator[list[Seen]]:
+        """Yield all tasks as they are now, then those that change, until the caller has seen enough."""
 
     def events(self, task: Task) -> list[Event]:
         """Return the task's events, oldest first; none where the person may not read them."""

@@ -83,6 +83,7 @@ class FilmProgress:
         console: Console,
         *,
         title: str,
+        status: Mapping[str, Any] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,7 +92,7 @@ class FilmProgress:
         self._clock = clock
         self._stopwatch = stopwatch
         self._started = stopwatch()
-        self._status: Mapping[str, Any] = {}
+        self._status: Mapping[str, Any] = status or {}
         self._hints: Sequence[str] = ()
         self._hints_phase: str | None = None
         self._live = (
@@ -229,4 +230,4 @@ def _phase_line(view: FilmView) -> Text:
     style = "red" if view.phase in ERRORS | {Phase.FAILED, Phase.BUDGET_EXCEEDED} else "bold"
     message = view.message or TABLE[view.phase].meaning
     total = f"   ${view.cost_usd:.4f} so far" if view.cost_usd else ""
-    return Text.assemble((view.phase.label, style), f"  {message}{total}", overflow="ellipsis", no_wrap=True)
+    return Text.assemble((view.phase.label, style), f"  {message}{total}")

@@ -13,6 +13,7 @@ from videotask_contract.phases import ERRORS, TABLE, Phase
 from videotask_operator.cli.task import Task
 
 _GAP: Final = 3
+_HANG: Final = 4
 _LEAST_WIDTHS: Final = {"PHASE": 15, "PROGRESS": 11, "COST": 6, "AGE": 3}
 """So that a table does not jump when a film goes on."""
 _LEAST_MESSAGE: Final = 32
@@ -50,6 +51,17 @@ def print_lines(console: Console, lines: Sequence[Text]) -> None:
     """Print lines as they are: in colour on a terminal, whole and plain elsewhere."""
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def folded(lines: Sequence[Text], console: Console) -> list[Text]:
+    """Return the lines folded to the terminal's width, what follows indented below its beginning."""
+    found = []
+    for line in lines:
+        indent = len(line.plain) - len(line.plain.lstrip())
+        first, *rest = line[indent:].wrap(console, max(console.width - indent - _HANG, _LEAST_MESSAGE)) or [Text()]
+        found.append(Text.assemble(" " * indent, first))
+        found += [Text.assemble(" " * (indent + _HANG), further) for further in rest]
+    return found
 
 
 def phase_style(phase: Phase) -> str:

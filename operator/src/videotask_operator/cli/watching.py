@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import chain
+from operator import itemgetter
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from videotask_contract.phases import ERRORS, TERMINAL, Phase
+from videotask_contract.phases import ERRORS, Phase
 from videotask_operator.cli.describe import next_commands
 from videotask_operator.cli.exits import CommandExit
 from videotask_operator.cli.place import Seen
@@ -18,17 +20,23 @@ from videotask_operator.cli.table import film_lines, print_lines
 from videotask_operator.cli.task import Task
 
 Clock = Callable[[], datetime]
+_Key = tuple[str, str]
 
 
-def watch_film(console: Console, seen: Iterable[Seen], *, title: str, flags: str, until: Phase | None) -> CommandExit:
+def watch_film(
+    console: Console, seen: Iterable[Sequence[Seen]], *, title: str, flags: str, until: Phase | None
+) -> CommandExit:
     """Show one film's way until `until`, or until nothing leaves its phase; NOT_NOW when that is not where it ended."""
     asked: tuple[Phase, int] | None = None
     last: Task | None = None
-    with FilmProgress(console, title=title) as progress:
-        for look in seen:
-            if look.is_gone:
+    stream = iter(seen)
+    first = next(stream, [])  # looked at before anything is drawn, so that nothing wrong is drawn first
+    status = first[-1].task.status if first else None
+    with FilmProgress(console, title=title, status=status) as progress:
+        for looks in chain([first], stream):
+            if not looks or looks[-1].is_gone:
                 break
-            last = look.task
+            last = looks[-1].task
             progress.show(last.status)
             if last.phase is until or last.is_over:
                 break
@@ -38,19 +46,23 @@ def watch_film(console: Console, seen: Iterable[Seen], *, title: str, flags: str
                 progress.tell(_hint(last, flags))
     if last is None or (until is not None and last.phase is not until):
         return CommandExit.NOT_NOW
-    return CommandExit.DONE if until is not None or last.phase in {Phase.COMPLETED} | TERMINAL else CommandExit.NOT_NOW
+    return CommandExit.DONE if until is not None or last.is_over else CommandExit.NOT_NOW
 
 
-def watch_films(console: Console, seen: Iterable[Seen], *, clock: Clock, wide: bool, with_namespace: bool) -> None:
+def watch_films(
+    console: Console, seen: Iterable[Sequence[Seen]], *, clock: Clock, wide: bool, with_namespace: bool
+) -> None:
     """Show all films until interrupted: one table on a terminal, else a line for each change."""
     board = _Board(console, clock=clock, wide=wide, with_namespace=with_namespace)
     if not console.is_terminal:
-        for look in seen:
-            print_lines(console, board.lines_of(look))
+        for looks in seen:
+            print_lines(console, board.lines_of(looks))
         return
+    stream = iter(seen)
+    board.take(next(stream, []))
     with Live(get_renderable=board.draw, console=console, refresh_per_second=4):
-        for look in seen:
-            board.take(look)
+        for looks in stream:
+            board.take(looks)
 
 
 class _Board:
@@ -61,32 +73,32 @@ class _Board:
         self._clock = clock
         self._wide = wide
         self._with_namespace = with_namespace
-        self._tasks: dict[tuple[str, str], Task] = {}
+        self._tasks: dict[_Key, Task] = {}
         self._printed_header = False
 
-    def take(self, look: Seen) -> bool:
-        """Take up what was seen; False when it is nothing new."""
-        key = (look.task.namespace, look.task.name)
-        if look.is_gone:
-            return self._tasks.pop(key, None) is not None
-        known = self._tasks.get(key)
-        self._tasks = dict(sorted((self._tasks | {key: look.task}).items()))
-        return known is None or known.resource != look.task.resource
+    def take(self, looks: Sequence[Seen]) -> list[Seen]:
+        """Take up what was seen and return what of it is news."""
+        news = [look for look in looks if self._is_news(look)]
+        tasks = self._tasks | {_key(look): look.task for look in news}
+        gone = {_key(look) for look in news if look.is_gone}
+        # Replaced whole: the table is drawn by another thread.
+        self._tasks = {key: task for key, task in sorted(tasks.items(), key=itemgetter(0)) if key not in gone}
+        return news
 
-    def lines_of(self, look: Seen) -> list[Text]:
-        """Return the lines that tell of this look, the header before the first one."""
-        if not self.take(look):
+    def lines_of(self, looks: Sequence[Seen]) -> list[Text]:
+        """Return the lines that tell the news, the header before the first one."""
+        news = {_key(look): look for look in self.take(looks)}
+        if not news:
             return []
-        # All are laid out, so that columns stand below each other; only the one that changed is printed.
-        key = (look.task.namespace, look.task.name)
-        tasks = dict(sorted((self._tasks | {key: look.task}).items()))
-        lines = self._lines(list(tasks.values()), width=None)
-        row = lines[1 + list(tasks).index(key)]
-        if look.is_gone:
-            row.append("   (deleted)")
-        header = [] if self._printed_header else lines[:1]
-        self._printed_header = True
-        return [*header, row]
+        # All are laid out, so that columns stand below each other; only what changed is printed.
+        tasks = self._tasks | {key: look.task for key, look in news.items()}
+        header, *rows = self._lines(list(tasks.values()), width=None)
+        for key, row in zip(tasks, rows, strict=True):
+            if key in news and news[key].is_gone:
+                row.append("   (deleted)")
+        told = [row for key, row in zip(tasks, rows, strict=True) if key in news]
+        is_first, self._printed_header = not self._printed_header, True
+        return [header, *told] if is_first else told
 
     def draw(self) -> RenderableType:
         """Return the table of all films."""
@@ -94,8 +106,16 @@ class _Board:
             return Text("no VideoTasks yet", style="dim")
         return Group(*self._lines(list(self._tasks.values()), width=self._console.width))
 
+    def _is_news(self, look: Seen) -> bool:
+        known = self._tasks.get(_key(look))
+        return known is not None if look.is_gone else known is None or known.resource != look.task.resource
+
     def _lines(self, tasks: list[Task], *, width: int | None) -> list[Text]:
         return film_lines(tasks, now=self._clock(), width=width, wide=self._wide, with_namespace=self._with_namespace)
+
+
+def _key(look: Seen) -> _Key:
+    return look.task.namespace, look.task.name
 
 
 def _hint(task: Task, flags: str) -> list[str]:

@@ -1,0 +1,182 @@
+"""The command line on a cluster: what kubectl is asked for, what is made of its answers, and how commands end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.builders import UID, a_spec, a_storyboard
+
+from videotask_operator.cli.__main__ import main
+from videotask_operator.cli.exits import CommandExit
+
+REVIEW = {"gate": "final", "round": 2, "requestedAt": "2026-11-21T11:30:00Z", "command": "kubectl …"}
+
+
+class FakeCluster:
+    """A kubectl on PATH, and the one file that is its API server."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "cluster.json"
+        self._calls = folder / "calls.jsonl"
+        task = {
+            "apiVersion": "videotask.dev/v1alpha1",
+            "kind": "VideoTask",
+            "metadata": {"name": "heron", "namespace": "films", "uid": UID, "resourceVersion": "41"},
+            "spec": a_spec(storyboard=a_storyboard(scenes=3), title="The heron …"),
+            "status": {"phase": "FinalReview", "message": "look", "review": REVIEW},
+        }
+        self.store = {"tasks": {"heron": task}, "jobs": [], "pods": [], "conflicts": 0, "refuses": ""}
+        self.save()
+
+    def save(self) -> None:
+        self._file.write_text(json.dumps(self.store))
+
+    @property
+    def spec(self):
+        return json.loads(self._file.read_text())["tasks"]["heron"]["spec"]
+
+    @property
+    def calls(self):
+        return [json.loads(line) for line in self._calls.read_text().splitlines()]
+
+    def patches(self):
+        return [json.loads(call[call.index("-p") + 1]) for call in self.calls if "patch" in call]
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    program = tmp_path / "kubectl"
+    # -I and -S: it starts in a fiftieth of a second.
+    program.write_text(f"#!{sys.executable} -IS\n{Path(__file__).with_name('fake_kubectl.py').read_text()}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("FAKE_CLUSTER", str(tmp_path / "cluster.json"))
+    monkeypatch.delenv("VIDEOTASK_FOLDER", raising=False)
+    return FakeCluster(tmp_path)
+
+
+def test_an_approval_carries_round_and_user_through_the_context_that_was_named(cluster, capsys):
+    assert main(["approve", "heron", "--context", "prod", "-n", "studio"]) == CommandExit.DONE
+    assert cluster.spec["approvals"] == {"final": {"decision": "Approved", "round": 2, "by": "ada"}}
+    assert all(call[:2] == ["--context", "prod"] for call in cluster.calls)
+    assert cluster.calls[-1][call_index(cluster.calls[-1], "-n")] == "studio"
+    assert capsys.readouterr().out == "heron: approved final, round 2\n"
+
+
+def call_index(call, flag):
+    return call.index(flag) + 1
+
+
+def test_a_change_that_met_another_version_is_built_anew_and_loses_nothing(cluster):
+    cluster.store["conflicts"] = 2
+    cluster.save()
+    assert main(["take", "heron", "clips:2=1"]) == CommandExit.DONE
+    assert [(take["item"], take["take"]) for take in cluster.spec["takes"]] == [("3", 1), ("2", 1)]
+    assert [patch["metadata"]["resourceVersion"] for patch in cluster.patches()] == ["41", "410", "4100"]
+
+
+def test_a_change_that_always_meets_another_version_says_so_and_ends(cluster, capsys):
+    cluster.store["conflicts"] = 99
+    cluster.save()
+    assert main(["take", "heron", "clips:2=1"]) == CommandExit.TRY_AGAIN
+    assert "changed by others 8 times" in capsys.readouterr().err
+
+
+def test_an_unknown_name_tells_names_that_are_near(cluster, capsys):
+    assert main(["describe", "herno"]) == CommandExit.NOT_FOUND
+    assert "no VideoTask 'herno' in namespace films; did you mean heron?" in capsys.readouterr().err
+
+
+def test_who_may_not_approve_is_told_the_servers_words_and_who_can_help(cluster, capsys):
+    cluster.store["refuses"] = (
+        'Error from server (Forbidden): videotasks.videotask.dev "heron" is forbidden: ValidatingAdmissionPolicy '
+        "denied request: spec.approvals: ada may not change approvals: it takes the verb approve on videotasks"
+    )
+    cluster.save()
+    assert main(["approve", "heron"]) == CommandExit.FAILED
+    said = capsys.readouterr().err
+    assert "ada may not change approvals" in said
+    assert "--clusterrole=videotask-approver" in said
+    assert "something else that kubectl says" not in said
+
+
+def test_a_dry_run_prints_the_patch_and_sends_none(cluster, capsys):
+    assert main(["redo", "heron", "clips:2", "--request", "again", "--dry-run"]) == CommandExit.DONE
+    assert json.loads(capsys.readouterr().out)["spec"]["redo"]["request"] == "again"
+    assert cluster.patches() == []
+
+
+def test_what_the_storyboard_has_not_is_never_sent(cluster, capsys):
+    assert main(["redo", "heron", "clips:4"]) == CommandExit.USAGE
+    assert main(["edit", "heron", "--scene", "2", "--environment", "moon"]) == CommandExit.USAGE
+    assert cluster.patches() == []
+    assert "'moon' is no environment asset" in capsys.readouterr().err
+
+
+def test_a_page_is_told_without_the_right_to_read_events(cluster, capsys):
+    assert main(["describe", "heron"]) == CommandExit.DONE
+    page = capsys.readouterr().out
+    assert "videotask approve heron --round 2" in page
+    assert "Events" not in page
+
+
+def test_a_watch_shows_each_state_once_and_ends_where_it_was_to(cluster, capsys):
+    assert main(["get", "heron", "-w", "--until", "Completed", "-o", "json"]) == CommandExit.DONE
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [task["status"]["phase"] for task in shown] == ["FinalReview", "FinalReview", "Completed"]
+    assert shown[0]["spec"]["title"] == "The heron …"
+
+
+def test_a_film_that_ends_otherwise_than_it_was_waited_for_is_no_success(cluster):
+    assert main(["get", "heron", "-w", "--until", "Approved"]) == CommandExit.NOT_NOW
+
+
+def test_names_and_lists_are_printed_for_programs(cluster, capsys):
+    main(["get", "-o", "name"])
+    assert capsys.readouterr().out == "videotask.videotask.dev/heron\n"
+    main(["get", "-o", "json"])
+    assert [item["metadata"]["name"] for item in json.loads(capsys.readouterr().out)["items"]] == ["heron"]
+
+
+def test_logs_are_those_of_the_newest_job_of_the_step(cluster, capfd):
+    label = {"videotask.dev/task-uid": UID}
+    cluster.store["jobs"] = [
+        job("a", "2026-11-21T11:00:00Z", label | {"videotask.dev/step": "video_generation"}),
+        job("b", "2026-11-21T11:30:00Z", label | {"videotask.dev/step": "video_generation"}),
+        job("c", "2026-11-21T11:45:00Z", label | {"videotask.dev/step": "sfx_generation"}),
+    ]
+    cluster.save()
+    assert main(["logs", "heron", "clips", "-f"]) == CommandExit.DONE
+    assert main(["logs", "heron"]) == CommandExit.DONE
+    assert capfd.readouterr().out == "ran: job/b --tail=-1 --follow\nran: job/c --tail=-1\n"
+    assert main(["logs", "heron", "narrations"]) == CommandExit.FAILED
+
+
+def job(name, created, labels):
+    return {"metadata": {"name": name, "creationTimestamp": created, "labels": labels}}
+
+
+def test_costs_are_told_by_the_operators_own_pod(cluster, capfd):
+    assert main(["costs", "--by", "film"]) == CommandExit.FAILED
+    cluster.store["pods"] = [{"metadata": {"name": "operator-1", "namespace": "system"}}]
+    cluster.save()
+    assert main(["costs", "--month", "2026-11", "--by", "channel,film", "-o", "csv"]) == CommandExit.DONE
+    ran = capfd.readouterr().out
+    assert ran == ("ran: operator-1 python -m videotask_operator costs --month 2026-11 --by channel,film -o csv\n")
+
+
+def test_a_film_is_not_cancelled_where_nobody_can_be_asked(cluster, capsys):
+    assert main(["cancel", "heron"]) == CommandExit.USAGE
+    assert cluster.patches() == []
+    assert main(["cancel", "heron", "-y"]) == CommandExit.DONE
+    assert cluster.spec["state"] == "Cancelled"
+
+
+@pytest.mark.parametrize("words", [["approve"], ["redo", "heron"], ["nonsense"], ["reject", "heron"]])
+def test_wrong_words_end_with_two(cluster, words):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == CommandExit.USAGE
