@@ -10,11 +10,15 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from local_cluster.console import paint, progress, say
+from mutation.tables import is_noticed, table_mutants
 from mutation.tree import Mutant, MutationError, Tree
 from sabotage.patches import REPOSITORY
+from sabotage.throwaway import Copy
+
+_T = TypeVar("_T")
 
 SEED: Final = 20261121
 SAMPLE: Final = 200
@@ -28,10 +32,11 @@ examples:
   scripts/mutation                    a sample of {SAMPLE}, always the same for the same code (seed {SEED})
   scripts/mutation --all              all of them: about an hour on an idle core
   scripts/mutation --only ledger      those whose names hold "ledger"
+  scripts/mutation --kind tables      the tables of errors, retries and prices alone
 
 Mutants that change only the words of a message are counted apart: few messages are worth a test to the letter.
-mutmut changes functions, not tables; scripts/sabotage and the tests of the tables keep those.
-Written: .build/mutation/results.json and mutmut.txt.
+mutmut changes functions, not tables. Entries of tables are changed here: another meaning, left out, double the price.
+Written: .build/mutation/results.json, tables.json and mutmut.txt.
 Exit code: 0 it ran, whatever the score; 1 it could not run; 130 interrupted.
 """
 
@@ -57,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         "scripts/mutation", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=style
     )
     parser.add_argument("--all", action="store_true", help="every mutant")
+    kinds = ["both", "functions", "tables"]
+    parser.add_argument("--kind", choices=kinds, default="both", help="what is changed (default: both)")
     parser.add_argument("--only", metavar="WORD", default="", help="only mutants with this word in their names")
     parser.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=f"how many (default: {SAMPLE})")
     parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"which ones (default: {SEED})")
@@ -72,21 +79,56 @@ def _require_mutmut() -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.kind != "tables":
+        _try_functions(options)
+    if options.kind != "functions":
+        _try_tables(options)
+    return 0
+
+
+def _try_functions(options: argparse.Namespace) -> None:
     tree = Tree(_PLACE / "tree")
     with progress("Copying the packages and making mutants"):
         tree.make(commit=options.commit)
-        names = [name for name in tree.names() if options.only in name]
-    chosen = names
-    if not options.all and len(names) > options.sample:
-        chosen = sorted(random.Random(options.seed).sample(names, options.sample))  # noqa: S311  chooses, guards nothing
-    if not chosen:
-        raise MutationError(f"there is no mutant with {options.only!r} in its name")
-    say(f"{len(chosen)} of {len(names)} mutants (seed {options.seed})")
+        names = tree.names()
+    chosen = _sample(names, names, options)
     began = time.monotonic()
-    with progress(f"Trying {len(chosen)} mutants; .build/mutation/mutmut.txt tells how far it is"):
+    with progress(f"Trying {len(chosen)} mutants of functions; .build/mutation/mutmut.txt tells how far it is"):
         tree.run(chosen, jobs=options.jobs, log=_PLACE / "mutmut.txt")
     _tell(tree, [mutant for mutant in tree.results() if mutant.name in set(chosen)], time.monotonic() - began)
-    return 0
+
+
+def _try_tables(options: argparse.Namespace) -> None:
+    copy = Copy(_PLACE / "copy")
+    with progress("Copying the work tree"):
+        copy.make(commit=options.commit)
+    mutants = table_mutants(copy.root)
+    chosen = _sample(mutants, [mutant.name for mutant in mutants], options)
+    alive = []
+    with progress(f"Trying {len(chosen)} mutants of tables"):
+        for number, mutant in enumerate(chosen, start=1):
+            if not is_noticed(mutant, copy, log=_PLACE / "tables.txt"):
+                alive.append(mutant)
+                say(f"  [{number}/{len(chosen)}] {paint('not noticed:', 'red')} {mutant.name}")
+    copy.remove()
+    print(f"\nEntries of tables that may change unnoticed: {len(alive)}")
+    for mutant in alive:
+        print(f"  {mutant.name}")
+    print(f"Score of tables: {_percent(len(chosen) - len(alive), len(chosen))}")
+    facts = {"tried": len(chosen), "not noticed": [mutant.name for mutant in alive]}
+    (_PLACE / "tables.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _sample(things: Sequence[_T], names: Sequence[str], options: argparse.Namespace) -> list[_T]:
+    """Return those that were asked for, in their order."""
+    able = [position for position, name in enumerate(names) if options.only in name]
+    chosen = able
+    if not options.all and len(able) > options.sample:
+        chosen = sorted(random.Random(options.seed).sample(able, options.sample))  # noqa: S311  guards nothing
+    if not chosen:
+        raise MutationError(f"there is no mutant with {options.only!r} in its name")
+    say(f"{len(chosen)} of {len(able)} mutants (seed {options.seed})")
+    return [things[position] for position in chosen]
 
 
 def _tell(tree: Tree, mutants: Sequence[Mutant], seconds: float) -> None:
