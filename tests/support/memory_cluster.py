@@ -35,6 +35,7 @@ class MemoryCluster:
         self.orders: list[RunOrder] = []
         """Every Job that was ever made, in order."""
         self.events: list[tuple[TaskKey, EventDraft]] = []
+        self.channel_events: list[tuple[str, EventDraft]] = []
         self.shown: list[tuple[TaskKey, dict[str, Any]]] = []
         self.crash_before: set[str] = set()
         self.now: Callable[[], datetime] = lambda: NOON
@@ -146,6 +147,9 @@ class MemoryCluster:
 
     async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
         self.events.append((key, event))
+
+    async def post_channel_event(self, channel: ChannelResource, event: EventDraft) -> None:
+        self.channel_events.append((channel.name, event))
 
     async def authenticate(self, token: str) -> Caller | None:
         order = next((order for order, _ in self.jobs.values() if token == f"token-{order.run_id}"), None)

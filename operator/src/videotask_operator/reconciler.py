@@ -17,10 +17,13 @@ from videotask_contract.errors import PermanentError
 from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
 from videotask_contract.steps import Step
+from videotask_operator.account_blocks import load_blocks, record_blocks
 from videotask_operator.core.admission import decide_admission, holds_place
-from videotask_operator.core.channel_projection import project_channel_status
+from videotask_operator.core.channel_projection import channel_event, project_channel_status
 from videotask_operator.core.decide import decide, warn_of_long_film
+from videotask_operator.core.estimate import estimate_by_step
 from videotask_operator.core.model import (
+    AccountBlock,
     ActiveTask,
     ChannelResource,
     Claim,
@@ -74,6 +77,7 @@ def rules_of(settings: Settings) -> Rules:
         long_film_minutes=settings.long_film_minutes,
         paid_step_grace_seconds=settings.paid_step_grace_seconds,
         free_step_grace_seconds=settings.free_step_grace_seconds,
+        fleet_paused=settings.fleet_paused,
     )
 
 
@@ -120,6 +124,7 @@ class Reconciler:
         self._zones: dict[tuple[str, str], str] = {}
         self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
         """Films that wait for nothing but a slot, by account and uid."""
+        self._look_wanted = asyncio.Event()
 
     # --- running --------------------------------------------------------------------------------------------
 
@@ -180,7 +185,14 @@ class Reconciler:
             with contextlib.suppress(NotLeaderError):
                 await self._look_at_all()
             self.turned_at = self.clock()
-            await asyncio.sleep(self.settings.resync_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.resync_seconds):
+                    await self._look_wanted.wait()
+            self._look_wanted.clear()
+
+    def look_at_all_soon(self) -> None:
+        """Ask for a look at all tasks and channels: what holds some of them up has changed."""
+        self._look_wanted.set()
 
     async def _look_at_all(self) -> None:
         if not self.cluster.is_synced:
@@ -207,10 +219,21 @@ class Reconciler:
             async with self.store.transaction() as transaction:
                 tasks = await transaction.load_active_tasks()
                 spent_usd = await transaction.load_day_spent(channel.namespace, channel.name, now=now, time_zone=zone)
+                blocks = await self._account_blocks(transaction, channel)
             mine = [task for task in tasks if (task.namespace, task.channel) == (channel.namespace, channel.name)]
             active = sum(task.active for task in mine)
-            status = project_channel_status(channel, active_tasks=active, spent_usd=spent_usd, now=now)
+            status = project_channel_status(
+                channel,
+                active_tasks=active,
+                spent_usd=spent_usd,
+                now=now,
+                blocks=blocks,
+                fleet_paused=self.settings.fleet_paused,
+            )
             await self.cluster.save_channel_status(channel, status)
+            event = channel_event(channel.status, status)
+            if event is not None:
+                await self.cluster.post_channel_event(channel, event)
         except NotLeaderError:
             raise
         except Exception:
@@ -291,6 +314,10 @@ class Reconciler:
             plan = self._with_long_film_warning(plan, now)
             if plan.record != situation.record or plan.runs:
                 await record_plan(transaction, plan, time_zone=self.zone_of(plan.record))
+                await self._record_plan_costs(transaction, situation, plan)
+            changed = await record_blocks(transaction, plan, channel=observed.channel, now=now, situation=situation)
+        if changed:
+            self.look_at_all_soon()
         self._note_admission(situation, plan)
         self._note_slots(key, observed, plan)
         return plan, now
@@ -317,7 +344,26 @@ class Reconciler:
             now=now,
             fresh_id=uuid.uuid4().hex,
             rules=self.rules,
+            account_blocks=await self._account_blocks(transaction, observed.channel) if record else (),
         )
+
+    async def _account_blocks(
+        self, transaction: Transaction, channel: ChannelResource | None
+    ) -> tuple[AccountBlock, ...]:
+        return await load_blocks(transaction, channel, channels=self.cluster.channels())
+
+    async def _record_plan_costs(self, transaction: Transaction, situation: Situation, plan: Plan) -> None:
+        """Keep the estimate by step, beside the sum that the record has."""
+        before = situation.record.estimated_cost_usd if situation.record else None
+        task, channel = situation.observed.task, situation.observed.channel
+        estimate = plan.record.estimated_cost_usd
+        if estimate in {None, before} or task is None or task.spec is None or channel is None or channel.spec is None:
+            return
+        planned = {
+            step: part.cost_usd for step, part in estimate_by_step(task.spec, channel.spec, self.rules.prices).items()
+        }
+        zone = channel.spec.budget.time_zone
+        await transaction.save_plan_costs(plan.record, planned, now=situation.now, time_zone=zone)
 
     async def _earlier_cost(self, transaction: Transaction, key: TaskKey, uid: str) -> Decimal:
         earlier = await transaction.load_earlier_task(key, uid=uid)
@@ -483,7 +529,6 @@ class Reconciler:
 
     def _note_admission(self, situation: Situation, plan: Plan) -> None:
         record = plan.record
-        before = situation.record
         if plan.wants_turn:
             if record.uid not in self._admissible:
                 self._admission_wanted.set()
@@ -491,6 +536,7 @@ class Reconciler:
             return
         self._admissible.pop(record.uid, None)
         self._admitted.discard(record.uid)
+        before = situation.record
         held = before is not None and holds_place(before.phase, before.waiting_reason)
         if held and not holds_place(record.phase, record.waiting_reason):
             self._admission_wanted.set()

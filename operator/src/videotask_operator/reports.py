@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from videotask_contract.report import (
     PermitRequest,
     Progress,
 )
+from videotask_operator.account_blocks import record_blocks
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import Caller, Plan, RunRecord, TaskKey, TaskRecord
 from videotask_operator.core.order import most_at_once, slot_limit
@@ -146,6 +148,10 @@ class ReportServer:
             if record is None:
                 raise _refusal(HTTPStatus.FORBIDDEN, "this run has no task any more")
             plan = await self._settle(transaction, run, record, report, self.reconciler.zone_of(record))
+            channel = self.cluster.observe(key).channel
+            changed = plan is not None and await record_blocks(transaction, plan, channel=channel, now=_closed_at(plan))
+        if changed:
+            self.reconciler.look_at_all_soon()
         if plan is not None:
             self.reconciler.show_later(key, plan)
         self._tell(record, run, report)
@@ -222,6 +228,11 @@ async def _present(transaction: Transaction, run_id: str) -> RunRecord:
     if run is None:
         raise _refusal(HTTPStatus.FORBIDDEN, "this run is not this pod's")
     return run
+
+
+def _closed_at(plan: Plan) -> datetime:
+    """Return when the run that a report ended was closed; the plan's other runs were closed before."""
+    return max(run.closed_at for run in plan.runs if run.closed_at is not None)
 
 
 def _stop_answer(run: RunRecord) -> Answer | None:

@@ -55,6 +55,8 @@ class Settings(BaseSettings):
 
     fleet_max_active_tasks: Annotated[int, Field(ge=1)] = 3
     """Tasks under way at once in all watched namespaces."""
+    fleet_paused: bool = False
+    """True: no new run begins anywhere; what is under way ends."""
     retry_minutes: tuple[float, ...] = (1, 5, 15, 60)
     """Pauses before the second, third, ... attempt of a step; after the last its error phase waits for a person."""
     rate_limit_wait_minutes: float = 5

@@ -12,6 +12,13 @@ from videotask_contract.resources import ChannelSpec, DesiredState, Priority, Vi
 from videotask_contract.steps import STEPS, TRAITS, Gate, Step
 from videotask_operator.core.admission import PLACE_HOLDING, holds_place
 from videotask_operator.core.approval import decision_on_show, is_approved, rejection_words
+from videotask_operator.core.breaker import (
+    CHANNEL_BLOCKED,
+    becomes_probe,
+    claim_hindrance,
+    probe_hindrance,
+    run_hindrance,
+)
 from videotask_operator.core.budget import decide_reservation
 from videotask_operator.core.changes import (
     content_digest,
@@ -37,6 +44,7 @@ from videotask_operator.core.model import (
     Transition,
 )
 from videotask_operator.core.order import account_name, build_order, job_name, most_at_once, number_of_job, slot_limit
+from videotask_operator.core.pause import pause_hindrance
 from videotask_operator.core.settle import count, show_for_review, wait_for_retry
 from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.slots import decide_grant
@@ -185,7 +193,7 @@ def _go_on(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
     if phase is Phase.SUSPENDED:
         _resume(draft, spec, admitted=situation.admitted)
     elif phase in ERRORS:
-        _retry_after_error(draft, spec, admitted=situation.admitted)
+        _retry_after_error(draft, situation, spec, admitted=situation.admitted)
     elif phase is Phase.QUEUED:
         _queue(draft, situation, spec)
     elif draft.record.review_gate is not None:
@@ -288,9 +296,13 @@ def _words_of(record: TaskRecord, back: Phase) -> str:
     return "resumed"
 
 
-def _retry_after_error(draft: Draft, spec: VideoTaskSpec, *, admitted: bool) -> None:
+def _retry_after_error(draft: Draft, situation: Situation, spec: VideoTaskSpec, *, admitted: bool) -> None:
     record = draft.record
     if spec.attempt <= record.attempt or record.step is None:
+        return
+    tried = probe_hindrance(situation, record)
+    if tried is not None:
+        draft.wait(CHANNEL_BLOCKED, tried, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
         return
     if not admitted:
         draft.wait_for_turn()
@@ -310,6 +322,8 @@ def _queue(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
         reason, message = hindrance
         draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
         return
+    if _is_laid_aside(draft, situation, spec):
+        return
     if not situation.admitted:
         draft.wait_for_turn()
         return
@@ -318,6 +332,24 @@ def _queue(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
     draft.move(Phase.CLAIMED, "has its turn")
     draft.tell("Claimed", "has its turn")
     draft.again = True
+
+
+def _is_laid_aside(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> bool:
+    """Wait, without a place of the fleet, while a pause or a refused account keeps anything new from beginning."""
+    record, channel = draft.record, _channel_spec(situation)
+    found = channel and pause_hindrance(
+        namespace=record.namespace, name=record.channel, channel=channel, fleet_paused=situation.rules.fleet_paused
+    )
+    if not found:
+        look = claim_hindrance if record.phase is Phase.QUEUED else run_hindrance
+        refused = look(situation, record, spec)
+        found = (CHANNEL_BLOCKED, refused) if refused else None
+    if found:
+        # No event: one pause is not as many events as there are films.
+        draft.wait(*found, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
+    elif record.phase is not Phase.QUEUED and becomes_probe(situation, record, spec):
+        draft.change(attempt=spec.attempt)
+    return bool(found)
 
 
 def _hindrance(situation: Situation) -> tuple[str, str] | None:
@@ -399,6 +431,8 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
     if hindrance is not None or channel is None:
         reason, message = hindrance or ("ChannelInvalid", "the Channel cannot be read")
         draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
+        return
+    if _is_laid_aside(draft, situation, spec):
         return
     try:
         estimate = _estimate_of_run(record, spec, channel, situation.rules, step)

@@ -285,6 +285,26 @@ class Claim:
     """Slots it may be using now; an open run has at least one, a film that waits none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountBlock:
+    """A provider account that was refused (dead key, arrears, exhausted pack): nothing begins on it but a probe."""
+
+    account: str
+    """namespace/secret/key; who shares the key shares the block."""
+    namespace: str
+    channel: str
+    """Whose film found it out."""
+    provider: Provider
+    message: str
+    """In the provider's words."""
+    blocked_at: datetime
+    channel_generation: int | None
+    """Of that channel then; another one lifts the block."""
+    by_task_uid: str
+    probe_uid: str | None = None
+    """The task that tries the account at a person's word."""
+
+
 # --- as decided -------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from videotask_contract.report import Item, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.model import (
+    AccountBlock,
     ActiveTask,
     Caller,
     ChannelResource,
@@ -63,6 +64,9 @@ class ClusterPort(Protocol):
     async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
         """Post an Event on the VideoTask; failure to do so is logged and harmless."""
 
+    async def post_channel_event(self, channel: ChannelResource, event: EventDraft) -> None:
+        """Post an Event on the Channel; failure to do so is logged and harmless."""
+
     async def authenticate(self, token: str) -> Caller | None:
         """Return who holds this report token, or None when it is not valid for our audience."""
 
@@ -112,6 +116,11 @@ class Transaction(Protocol):
     async def save_spend(self, record: TaskRecord, step: Step, spend: Sequence[Spend], *, time_zone: str) -> None:
         """Insert or settle paid calls (key: call_id); adds the difference to budget_days of the channel's day."""
 
+    async def save_plan_costs(
+        self, record: TaskRecord, planned: Mapping[Step, Decimal], *, now: datetime, time_zone: str
+    ) -> None:
+        """Insert or replace what each step is planned to cost, in dollars (key: task, step)."""
+
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """Return every paid call of a task, oldest first."""
 
@@ -132,6 +141,15 @@ class Transaction(Protocol):
 
     async def load_account_runs(self, account: str) -> tuple[RunRecord, ...]:
         """Return all open runs on this provider account, oldest first."""
+
+    async def load_account_blocks(self, accounts: Sequence[str]) -> tuple[AccountBlock, ...]:
+        """Return the blocks on these accounts, by account."""
+
+    async def save_account_block(self, block: AccountBlock) -> None:
+        """Insert or replace a block (key: account)."""
+
+    async def delete_account_block(self, account: str) -> None:
+        """Lift a block; lifted already is success."""
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """Return uid and key of all tasks whose phase is not terminal, and of all with an open run."""

@@ -18,11 +18,15 @@ from videotask_contract.resources import (
 )
 from videotask_contract.steps import STEPS, Step
 from videotask_operator.core.approval import approve_command
+from videotask_operator.core.breaker import CHANNEL_BLOCKED
 from videotask_operator.core.changes import FINAL, REFUSALS
 from videotask_operator.core.model import RunOutcome, RunRecord, TaskRecord, Transition
+from videotask_operator.core.pause import CHANNEL_PAUSED, FLEET_PAUSED
 from videotask_operator.core.watch_run import UNREACHABLE
 
 HISTORY_LENGTH = 40
+_LAID_ASIDE = frozenset({CHANNEL_BLOCKED, CHANNEL_PAUSED, FLEET_PAUSED})
+"""Nothing new begins for it, until a person mends the account or ends the pause."""
 _WAITS_FOR_INPUT = frozenset(
     {"InvalidSpec", "ChannelNotFound", "ChannelInvalid", "NoPrice", "EarlierFilm", FINAL, *REFUSALS},
 )
@@ -141,6 +145,7 @@ def _conditions(
         ("PodStarting", reason != "PodCannotStart", reason if reason == "PodCannotStart" else "NothingHoldsItUp"),
         ("RetryScheduled", reason == "RetryScheduled", reason if reason == "RetryScheduled" else "NoRetry"),
         ("AwaitingApproval", record.review_gate is not None, "OnShow" if record.review_gate else "NothingOnShow"),
+        ("LaidAside", reason in _LAID_ASIDE, reason if reason in _LAID_ASIDE else "NothingHoldsItBack"),
         ("NeedsAttention", _needs_attention(record), _attention_reason(record)),
         ("Finished", record.phase in TERMINAL, record.phase.resource if record.phase in TERMINAL else "UnderWay"),
     ]
@@ -156,7 +161,7 @@ def _conditions(
 def _needs_attention(record: TaskRecord) -> bool:
     return (
         record.phase in ERRORS | {Phase.BUDGET_EXCEEDED, Phase.FAILED}
-        or record.waiting_reason in _WAITS_FOR_INPUT | {"PodCannotStart", UNREACHABLE}
+        or record.waiting_reason in _WAITS_FOR_INPUT | {"PodCannotStart", UNREACHABLE, CHANNEL_BLOCKED}
         or record.review_gate is not None
     )
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from videotask_contract.prices import PriceTable
 from videotask_contract.steps import Provider, Step
-from videotask_operator.core.model import Claim, Money, Observation, RunRecord, TaskRecord
+from videotask_operator.core.model import AccountBlock, Claim, Money, Observation, RunRecord, TaskRecord
 from videotask_operator.core.retry import RetryRules
 
 
@@ -26,6 +26,7 @@ class Rules:
     long_film_minutes: int = 120
     paid_step_grace_seconds: int = 120
     free_step_grace_seconds: int = 10
+    fleet_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +47,5 @@ class Situation:
     rules: Rules
     slot_claims: tuple[Claim, ...] = ()
     """Who else has slots, or waits for some, on the provider account of the task's current step."""
+    account_blocks: tuple[AccountBlock, ...] = ()
+    """The blocks on accounts of the task's channel."""

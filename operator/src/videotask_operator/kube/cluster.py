@@ -32,7 +32,7 @@ from videotask_operator.kube.cache import Cache
 from videotask_operator.kube.connection import load_configuration
 from videotask_operator.kube.events import EventPoster
 from videotask_operator.kube.parse import Meta, parse_meta, parse_pod, parse_time
-from videotask_operator.kube.paths import OURS, TASK_KIND, Kind, core, objects, one
+from videotask_operator.kube.paths import CHANNEL_KIND, OURS, TASK_KIND, Kind, core, objects, one
 from videotask_operator.kube.status_patch import build_status_patch
 from videotask_operator.kube.tokens import TokenReviewer
 
@@ -218,6 +218,11 @@ class KubeCluster:
     async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
         """Post an Event on the VideoTask; failure to do so is logged and harmless."""
         await self._events.post(key, uid=uid, event=event)
+
+    async def post_channel_event(self, channel: ChannelResource, event: EventDraft) -> None:
+        """Post an Event on the Channel; failure to do so is logged and harmless."""
+        key = TaskKey(channel.namespace, channel.name)
+        await self._events.post(key, uid=channel.uid, event=event, kind=CHANNEL_KIND)
 
     # --- who speaks ---------------------------------------------------------------------------------------------
 

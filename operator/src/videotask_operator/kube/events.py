@@ -44,8 +44,8 @@ class EventPoster:
         self._now = now
         self._series: OrderedDict[tuple[str, str, str], _Series] = OrderedDict()
 
-    async def post(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
-        """Post an Event or count it up; failure to do so is logged and harmless."""
+    async def post(self, key: TaskKey, *, uid: str, event: EventDraft, kind: str = TASK_KIND) -> None:
+        """Post an Event on an object of this kind or count it up; failure to do so is logged and harmless."""
         identity = (uid, event.reason, event.message)
         now = self._now()
         known = self._series.get(identity)
@@ -53,7 +53,7 @@ class EventPoster:
             if known is not None and now - known.last_at < _SERIES and await self._count_up(key, known, now):
                 series = _Series(name=known.name, count=known.count + 1, first_at=known.first_at, last_at=now)
             else:
-                series = await self._create(key, uid, event, now)
+                series = await self._create(key, uid, event, now, kind)
         except VideoTaskError as error:
             _log.warning("event_not_posted", task=str(key), reason=event.reason, error=error.message)
             return
@@ -74,19 +74,21 @@ class EventPoster:
             return False
         return True
 
-    async def _create(self, key: TaskKey, uid: str, event: EventDraft, now: datetime) -> _Series:
+    async def _create(self, key: TaskKey, uid: str, event: EventDraft, now: datetime, kind: str) -> _Series:
         name = f"{key.name[:_MAX_NAME].rstrip('-.')}.{secrets.token_hex(8)}"
-        await self._api.create(core("events", key.namespace), self._body(name, key, uid, event, now))
+        await self._api.create(core("events", key.namespace), self._body(name, key, uid, event, now, kind))
         return _Series(name=name, count=1, first_at=now, last_at=now)
 
-    def _body(self, name: str, key: TaskKey, uid: str, event: EventDraft, now: datetime) -> dict[str, Any]:
+    def _body(  # noqa: PLR0917  the parts of one object
+        self, name: str, key: TaskKey, uid: str, event: EventDraft, now: datetime, kind: str
+    ) -> dict[str, Any]:
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": key.namespace},
             "involvedObject": {
                 "apiVersion": TASK_API_VERSION,
-                "kind": TASK_KIND,
+                "kind": kind,
                 "namespace": key.namespace,
                 "name": key.name,
                 "uid": uid,

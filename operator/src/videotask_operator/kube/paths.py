@@ -35,6 +35,7 @@ class Kind(StrEnum):
 
 OURS: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 TASK_KIND: Final = "VideoTask"
+CHANNEL_KIND: Final = "Channel"
 TASK_API_VERSION: Final = f"{GROUP}/{API_VERSION}"
 TOKEN_REVIEWS: Final = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105  a path, not a token
 

@@ -148,12 +148,18 @@ class LocalCluster:
     async def save_channel_status(self, channel: ChannelResource, status: dict[str, Any]) -> None:
         """Do nothing: on a laptop nobody lists channels."""
 
+    async def post_channel_event(self, channel: ChannelResource, event: EventDraft) -> None:
+        """Append the event to the folder's events."""
+        self._write_event({"channel": channel.name, "uid": channel.uid}, event)
+
     async def post_event(self, key: TaskKey, *, uid: str, event: EventDraft) -> None:
         """Append the event to the folder's events."""
+        self._write_event({"task": key.name, "uid": uid}, event)
+
+    def _write_event(self, about: dict[str, str], event: EventDraft) -> None:
         line = {
             "at": datetime.now(UTC).isoformat(),
-            "task": key.name,
-            "uid": uid,
+            **about,
             "type": event.type.value,
             "reason": event.reason,
             "message": event.message,

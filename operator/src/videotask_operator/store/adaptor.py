@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from videotask_contract.report import Item, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.model import (
+    AccountBlock,
     ActiveTask,
     Money,
     RunRecord,
@@ -25,7 +26,7 @@ from videotask_operator.core.model import (
     Transition,
 )
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError, StoreUnavailableError
-from videotask_operator.store import history, money, runs, tasks
+from videotask_operator.store import account_blocks, history, money, runs, tasks
 from videotask_operator.store.connections import connect_arguments, psycopg_url
 from videotask_operator.store.fence import Fence
 
@@ -89,6 +90,12 @@ class PostgresTransaction:
         """See the port."""
         await money.save_spend(self._session, record, step, spend, time_zone=time_zone)
 
+    async def save_plan_costs(
+        self, record: TaskRecord, planned: Mapping[Step, Decimal], *, now: datetime, time_zone: str
+    ) -> None:
+        """See the port."""
+        await money.save_plan_costs(self._session, record, planned, now=now, time_zone=time_zone)
+
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """See the port."""
         return await money.load_spend(self._session, task_uid)
@@ -116,6 +123,18 @@ class PostgresTransaction:
     async def load_account_runs(self, account: str) -> tuple[RunRecord, ...]:
         """See the port."""
         return await runs.load_account_runs(self._session, account)
+
+    async def load_account_blocks(self, accounts: Sequence[str]) -> tuple[AccountBlock, ...]:
+        """See the port."""
+        return await account_blocks.load_account_blocks(self._session, accounts)
+
+    async def save_account_block(self, block: AccountBlock) -> None:
+        """See the port."""
+        await account_blocks.save_account_block(self._session, block)
+
+    async def delete_account_block(self, account: str) -> None:
+        """See the port."""
+        await account_blocks.delete_account_block(self._session, account)
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """See the port."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -15,7 +15,7 @@ from videotask_contract.phases import TERMINAL
 from videotask_contract.report import Certainty, Item, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.admission import holds_place
-from videotask_operator.core.model import ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
+from videotask_operator.core.model import AccountBlock, ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError
 from videotask_operator.store.days import day_of, start_of_day
 from videotask_operator.store.money import four_places, is_lump, lumps_replaced_by, once_each, settles
@@ -42,6 +42,8 @@ class _State:
     spend: dict[tuple[str, str], _Paid] = field(default_factory=dict)
     days: dict[tuple[str, str, date], Decimal] = field(default_factory=dict)
     history: dict[str, tuple[Transition, ...]] = field(default_factory=dict)
+    blocks: dict[str, AccountBlock] = field(default_factory=dict)
+    planned: dict[tuple[str, Step], tuple[Decimal, date]] = field(default_factory=dict)
 
     def copy(self) -> _State:
         """Return a snapshot."""
@@ -52,6 +54,8 @@ class _State:
             spend=dict(self.spend),
             days=dict(self.days),
             history=dict(self.history),
+            blocks=dict(self.blocks),
+            planned=dict(self.planned),
         )
 
 
@@ -142,6 +146,14 @@ class MemoryTransaction:
         known = self._state.tasks[record.uid]
         self._state.tasks[record.uid] = replace(known, pipeline_cost_usd=self._spent(record.uid))
 
+    async def save_plan_costs(
+        self, record: TaskRecord, planned: Mapping[Step, Decimal], *, now: datetime, time_zone: str
+    ) -> None:
+        """See the port."""
+        self._require_task(record.uid)
+        for step, usd in planned.items():
+            self._state.planned[record.uid, step] = (_stored_usd(usd), day_of(now, time_zone))
+
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """See the port."""
         return tuple(sorted((paid.call for paid in self._paid(task_uid)), key=lambda call: (call.at, call.call_id)))
@@ -195,6 +207,19 @@ class MemoryTransaction:
         """See the port."""
         found = [run for run in self._state.runs.values() if run.is_open and run.account == account]
         return tuple(sorted(found, key=lambda run: (run.opened_at, run.run_id)))
+
+    async def load_account_blocks(self, accounts: Sequence[str]) -> tuple[AccountBlock, ...]:
+        """See the port."""
+        return tuple(self._state.blocks[account] for account in sorted(set(accounts)) if account in self._state.blocks)
+
+    async def save_account_block(self, block: AccountBlock) -> None:
+        """See the port."""
+        self._require_task(block.by_task_uid)
+        self._state.blocks[block.account] = replace(block, message=storable(block.message))
+
+    async def delete_account_block(self, account: str) -> None:
+        """See the port."""
+        self._state.blocks.pop(account, None)
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """See the port."""

@@ -35,7 +35,7 @@ from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
 from videotask_contract.report import Certainty
 from videotask_contract.resources import Priority
-from videotask_contract.steps import Gate, Step
+from videotask_contract.steps import Gate, Provider, Step
 from videotask_operator.core.model import RunOutcome
 
 metadata: Final = MetaData(
@@ -244,6 +244,35 @@ budget_days: Final = Table(
     _usd("spent_usd", "sum of the channel's spend of that day", nullable=False),
     PrimaryKeyConstraint("namespace", "channel", "day"),
     comment="what a channel spent in one of its days",
+)
+
+account_blocks: Final = Table(
+    "account_blocks",
+    metadata,
+    _text("account", "namespace/secret/key; who shares the key shares the block", primary_key=True),
+    _text("namespace", "namespace of the channel", nullable=False),
+    _text("channel", "channel whose film found the account refused", nullable=False),
+    _text("provider", "who refuses it", nullable=False),
+    _text("message", "in the provider's words", nullable=False),
+    _moment("blocked_at", "since when no run begins on it", nullable=False),
+    Column("channel_generation", BigInteger, comment="of that channel then; another one lifts the block"),
+    Column("by_task_uid", Text, ForeignKey("tasks.id"), nullable=False, comment="whose run was refused"),
+    _text("probe_uid", "the task that tries it at a person's word"),
+    _one_of("provider", Provider),
+    comment="one provider account that was refused: dead key, arrears, exhausted pack",
+)
+
+planned_costs: Final = Table(
+    "planned_costs",
+    metadata,
+    Column("task_uid", Text, ForeignKey("tasks.id"), nullable=False, comment="whose step it is"),
+    _text("step", "what was planned", nullable=False),
+    _usd("usd", "at table prices", nullable=False),
+    Column("day", Date, nullable=False, comment="the channel's day on which it was planned"),
+    _text("time_zone", "the channel's, by which its days are told apart", nullable=False),
+    PrimaryKeyConstraint("task_uid", "step"),
+    _one_of("step", Step),
+    comment="the estimate of one step of a film, as it stood when the film was claimed",
 )
 
 task_history: Final = Table(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, Date, DateTime, Numeric, Text, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_contract.report import LUMP_PREFIX, Certainty, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.model import Money, TaskRecord
 from videotask_operator.store.days import day_of, start_of_day
+from videotask_operator.store.models import planned_costs
 from videotask_operator.store.models import spend as spend_table
 from videotask_operator.store.rows import spend_of_row
 from videotask_operator.store.words import storable
@@ -95,6 +97,11 @@ _BY_STEP: Final = (
 )
 
 
+_INSERT_PLAN = insert(planned_costs)
+_PLAN: Final = _INSERT_PLAN.on_conflict_do_update(
+    index_elements=list(planned_costs.primary_key.columns),
+    set_={name: _INSERT_PLAN.excluded[name] for name in ("usd", "day", "time_zone")},
+)
 _POSSIBLY: Final = select(func.coalesce(func.sum(spend_table.c.amount_usd), 0)).where(
     spend_table.c.task_uid == bindparam("task_uid"), spend_table.c.certainty == Certainty.POSSIBLY.value
 )
@@ -154,6 +161,18 @@ def lumps_replaced_by(calls: Iterable[Spend]) -> set[str]:
 def settles(known: Certainty, told: Certainty) -> bool:
     """Tell whether the new word on a call replaces the known one."""
     return known is Certainty.POSSIBLY and told is Certainty.SETTLED
+
+
+async def save_plan_costs(
+    session: AsyncConnection, record: TaskRecord, planned: Mapping[Step, Decimal], *, now: datetime, time_zone: str
+) -> None:
+    """Insert or replace what each step is planned to cost (key: task, step), on the channel's day that holds `now`."""
+    rows = [
+        {"task_uid": record.uid, "step": step.value, "usd": usd, "day": day_of(now, time_zone), "time_zone": time_zone}
+        for step, usd in planned.items()
+    ]
+    if rows:
+        await session.execute(_PLAN, rows)
 
 
 async def load_money(session: AsyncConnection, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:
