@@ -107,8 +107,9 @@ class Site:
             while any(call["status"] is None for call in self.control.calls()):
                 await asyncio.sleep(0.01)
 
-    async def go_on_and_judge(self, film: Film, first: Ended, point: str) -> None:
-        again = await self.run(film, "run-2")
+    async def go_on_and_judge(self, film: Film, first: Ended, point: str, **plan: object) -> None:
+        """Run the step again to its end, and hold what is there then against the bill."""
+        again = await self.run(film, "run-2", **plan)
         assert again.code == ExitCode.DONE, f"{point}: {again.stderr[-3000:]}"
         assert (again.report.done, again.report.total) == (self.items, self.items), point
         await self.until_all_is_answered()
