@@ -25,6 +25,7 @@ from videotask_contract.task_file import (
     VARIABLE_VOLUME,
 )
 from videotask_operator.core.model import RunOrder
+from videotask_operator.core.retention import CleanUpOrder
 from videotask_operator.kube.parse import ANNOTATION_TASK, STEP_CONTAINER
 from videotask_operator.kube.paths import TASK_API_VERSION, TASK_KIND
 
@@ -39,6 +40,16 @@ _TOKEN_FOLDER: Final = "/var/run/videotask"  # noqa: S105  a path, not a token
 _TERMINATION_LOG: Final = "/dev/termination-log"
 _TASK_FILE: Final = "task.json"
 _TMP: Final = "/tmp"  # noqa: S108  an emptyDir of the pod's own
+_PLACES: Final = {
+    VARIABLE_VOLUME: _VOLUME_FOLDER,
+    VARIABLE_TERMINATION_LOG: _TERMINATION_LOG,
+    "HOME": _TMP,
+    "TMPDIR": _TMP,
+}
+CLEAN_UP_CONTAINER: Final = "clean-up"
+LABEL_CLEAN_UP: Final = "videotask.dev/clean-up"
+CLEAN_UP_SECONDS: Final = 3600
+"""At most for one clean-up, and how long its Job stays when it is over; a failed one is made again after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +120,55 @@ def build_job(order: RunOrder, settings: JobSettings) -> dict[str, Any]:
     }
 
 
+def build_clean_up_job(order: CleanUpOrder, settings: JobSettings) -> dict[str, Any]:
+    """Return the Job that removes a film's files: no owner, since it outlives the resource; no key and no token.
+
+    It runs from the image of the composites, which has no provider's client. Without our managed-by label it is none
+    of a film's runs: nothing looks at it but the one who made it, by its name.
+    """
+    labels = {LABEL_TASK_UID: order.task_uid, LABEL_CHANNEL: _cut(order.channel), LABEL_CLEAN_UP: order.extent.value}
+    step = Step.COMPOSITE_CREATION
+    container = {
+        "name": CLEAN_UP_CONTAINER,
+        "image": _image(step, settings),
+        "imagePullPolicy": settings.pull_policy,
+        "command": ["python", "-m", "videotask_steps.clean_up", f"--{order.extent.value}"],
+        "env": [{"name": name, "value": value} for name, value in _PLACES.items()],
+        "resources": dict(settings.resources.get(step, {})),
+        "terminationMessagePath": _TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "securityContext": _container_security(),
+        "volumeMounts": [
+            {"name": "channel", "mountPath": _VOLUME_FOLDER, "subPath": order.folder},
+            {"name": "tmp", "mountPath": _TMP},
+        ],
+    }
+    volumes = [
+        {"name": "channel", "persistentVolumeClaim": {"claimName": order.claim_name}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": settings.temporary_size}},
+    ]
+    pod = _bare_pod(step, settings) | {"containers": [container], "volumes": volumes}
+    if settings.one_node_per_channel:
+        pod["affinity"] = _beside({LABEL_CHANNEL: _cut(order.channel)})
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": order.job_name,
+            "namespace": order.key.namespace,
+            "labels": labels,
+            "annotations": {ANNOTATION_TASK: order.key.name},
+        },
+        "spec": {
+            # It may be done twice and killed anywhere; what fails is tried again once the Job's own time is over.
+            "backoffLimit": 2,
+            "activeDeadlineSeconds": CLEAN_UP_SECONDS,
+            "ttlSecondsAfterFinished": CLEAN_UP_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
 def _metadata(order: RunOrder) -> dict[str, Any]:
     return {
         "name": order.job_name,
@@ -148,9 +208,19 @@ def _cut(name: str) -> str:
 
 
 def _pod_spec(order: RunOrder, settings: JobSettings) -> dict[str, Any]:
+    spec = _bare_pod(order.step, settings) | {
+        "terminationGracePeriodSeconds": order.grace_seconds,
+        "containers": [_container(order, settings)],
+        "volumes": _volumes(order, settings),
+    }
+    if settings.one_node_per_channel:
+        spec["affinity"] = _beside({LABEL_MANAGED_BY: MANAGED_BY, LABEL_CHANNEL: _cut(order.channel)})
+    return spec
+
+
+def _bare_pod(step: Step, settings: JobSettings) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": order.grace_seconds,
         "serviceAccountName": settings.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -163,40 +233,44 @@ def _pod_spec(order: RunOrder, settings: JobSettings) -> dict[str, Any]:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(order, settings)],
-        "volumes": _volumes(order, settings),
     }
-    if node_selector := settings.node_selectors.get(order.step):
+    if node_selector := settings.node_selectors.get(step):
         spec["nodeSelector"] = dict(node_selector)
     if settings.tolerations:
         spec["tolerations"] = [dict(toleration) for toleration in settings.tolerations]
     if settings.pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
-    if settings.one_node_per_channel:
-        spec["affinity"] = _beside_own_channel(order)
     return spec
 
 
-def _container(order: RunOrder, settings: JobSettings) -> dict[str, Any]:
-    image = settings.images.get(order.step)
+def _image(step: Step, settings: JobSettings) -> str:
+    image = settings.images.get(step)
     if not image:
-        raise PermanentError(f"no image is set for step {order.step.value}; set VIDEOTASK_STEP_IMAGES")
+        raise PermanentError(f"no image is set for step {step.value}; set VIDEOTASK_STEP_IMAGES")
+    return image
+
+
+def _container_security() -> dict[str, Any]:
+    return {
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _container(order: RunOrder, settings: JobSettings) -> dict[str, Any]:
     return {
         "name": STEP_CONTAINER,
-        "image": image,
+        "image": _image(order.step, settings),
         "imagePullPolicy": settings.pull_policy,
         "env": _environment(order),
         "resources": dict(settings.resources.get(order.step, {})),
         "terminationMessagePath": _TERMINATION_LOG,
         "terminationMessagePolicy": "File",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _container_security(),
         "volumeMounts": [
             {"name": "task", "mountPath": _TASK_FOLDER, "readOnly": True},
             {"name": "report-token", "mountPath": _TOKEN_FOLDER, "readOnly": True},
@@ -212,11 +286,8 @@ def _container(order: RunOrder, settings: JobSettings) -> dict[str, Any]:
 def _environment(order: RunOrder) -> list[dict[str, Any]]:
     plain = {
         VARIABLE_TASK_FILE: f"{_TASK_FOLDER}/{_TASK_FILE}",
-        VARIABLE_VOLUME: _VOLUME_FOLDER,
         VARIABLE_TOKEN_FILE: f"{_TOKEN_FOLDER}/token",
-        VARIABLE_TERMINATION_LOG: _TERMINATION_LOG,
-        "HOME": _TMP,
-        "TMPDIR": _TMP,
+        **_PLACES,
     }
     environment: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
     if order.provider is not None:
@@ -252,10 +323,10 @@ def _volumes(order: RunOrder, settings: JobSettings) -> list[dict[str, Any]]:
     ]
 
 
-def _beside_own_channel(order: RunOrder) -> dict[str, Any]:
+def _beside(labels: Mapping[str, str]) -> dict[str, Any]:
     # A first pod may go anywhere: a term that matches the pod itself does not bar it (scheduler, inter-pod affinity).
     term = {
-        "labelSelector": {"matchLabels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_CHANNEL: _cut(order.channel)}},
+        "labelSelector": {"matchLabels": dict(labels)},
         "topologyKey": "kubernetes.io/hostname",
     }
     return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}

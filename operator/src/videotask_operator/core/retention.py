@@ -1,0 +1,108 @@
+"""When a film's files go, by what its spec.retention says; never while a run may be at work, and never the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from videotask_contract.layout import task_folder
+from videotask_contract.phases import Phase
+from videotask_contract.resources import OnDeletion, Retention
+from videotask_operator.core.model import RunRecord, TaskKey, TaskRecord
+
+_MAX_JOB_NAME: Final = 63
+_CLEAN_UP: Final = "clean-up"
+
+
+class Extent(StrEnum):
+    """How much goes; also the program's argument, with two dashes before it."""
+
+    WORK = "work"
+    """All that the film was made from."""
+    ALL = "all"
+    """Every file but the ledgers."""
+
+
+class CleanUpState(StrEnum):
+    """How far a clean-up is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionRecord:
+    """What a person asked for a film's files, kept beyond the resource, and what was done about it."""
+
+    task_uid: str
+    on_deletion: OnDeletion
+    work_days: int | None
+    claim_name: str
+    """Where the files lie; a Channel may be deleted before its films are cleaned."""
+    work_cleaned_at: datetime | None = None
+    all_cleaned_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanUpOrder:
+    """All that is needed to start a clean-up; starting it twice under one name changes nothing."""
+
+    key: TaskKey
+    task_uid: str
+    channel: str
+    extent: Extent
+    job_name: str
+    claim_name: str
+    folder: str
+    """Below the volume's root; of this uid alone, so that a film of the same name made later is not touched."""
+
+
+def is_asked_for(retention: Retention) -> bool:
+    """Tell whether anything is ever to be removed."""
+    return retention.on_deletion is OnDeletion.DELETE or retention.work_days is not None
+
+
+def due_clean_up(
+    kept: RetentionRecord, *, record: TaskRecord, runs: Iterable[RunRecord], is_shown: bool, now: datetime
+) -> CleanUpOrder | None:
+    """Return the clean-up that is due, None when there is none.
+
+    A run is over when it is closed, which wants proof that its pod is gone. `is_shown` says that the resource of this
+    uid is there: then nothing is removed for its deletion, whatever the record says.
+    """
+    extent = _due_extent(kept, record, is_shown=is_shown, now=now)
+    if extent is None or any(run.is_open for run in runs):
+        return None
+    return CleanUpOrder(
+        key=record.key,
+        task_uid=record.uid,
+        channel=record.channel,
+        extent=extent,
+        job_name=job_name(record, extent),
+        claim_name=kept.claim_name,
+        folder=task_folder(name=record.name, uid=record.uid),
+    )
+
+
+def job_name(record: TaskRecord, extent: Extent) -> str:
+    """Return <task, cut>-clean-up-<uid8>, or <task, cut>-clean-up-work-<uid8>: two Jobs, for one may follow another."""
+    words = [_CLEAN_UP] if extent is Extent.ALL else [_CLEAN_UP, extent.value]
+    end = "-".join([*words, record.uid[:8]])
+    return f"{record.name[: _MAX_JOB_NAME - len(end) - 1].rstrip('-.')}-{end}"
+
+
+def _due_extent(kept: RetentionRecord, record: TaskRecord, *, is_shown: bool, now: datetime) -> Extent | None:
+    if kept.all_cleaned_at is not None:
+        return None
+    if record.resource_gone and not is_shown:
+        return Extent.ALL if kept.on_deletion is OnDeletion.DELETE else None
+    ended_at = record.pipeline_end_time
+    if not is_shown or record.phase is not Phase.COMPLETED or ended_at is None or kept.work_days is None:
+        return None
+    if kept.work_cleaned_at is not None and kept.work_cleaned_at >= ended_at:
+        return None
+    return Extent.WORK if now >= ended_at + timedelta(days=kept.work_days) else None
