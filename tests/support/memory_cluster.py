@@ -22,6 +22,7 @@ from videotask_operator.core.model import (
     TaskResource,
 )
 from videotask_operator.core.ports import ForeignJobError
+from videotask_operator.core.retention import CleanUpOrder, CleanUpState
 
 
 class MemoryCluster:
@@ -38,6 +39,9 @@ class MemoryCluster:
         self.channel_events: list[tuple[str, EventDraft]] = []
         self.shown: list[tuple[TaskKey, dict[str, Any]]] = []
         self.crash_before: set[str] = set()
+        self.clean_ups: list[CleanUpOrder] = []
+        """Every clean-up that was asked for, once a look."""
+        self.clean_up_state = CleanUpState.RUNNING
         self.now: Callable[[], datetime] = lambda: NOON
         self._notify: Callable[[TaskKey], None] = lambda _key: None
 
@@ -137,6 +141,10 @@ class MemoryCluster:
         if self.jobs.pop(job_name, None) is not None:
             self.pods.pop(job_name, None)
             self._notify(key)
+
+    async def run_clean_up(self, order: CleanUpOrder) -> CleanUpState:
+        self.clean_ups.append(order)
+        return self.clean_up_state
 
     async def save_status(self, key: TaskKey, *, uid: str, status: dict[str, Any]) -> None:
         self._maybe_crash("save_status")

@@ -45,6 +45,7 @@ from videotask_operator.core.projection import HISTORY_LENGTH, project_status
 from videotask_operator.core.retry import RetryRules
 from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.slots import claim_of_run
+from videotask_operator.retention import RetentionKeeper
 from videotask_operator.settings import Settings
 
 log = structlog.get_logger()
@@ -115,9 +116,13 @@ class Reconciler:
         """Tasks that wait for nothing but a place, by uid: queued ones, and stopped ones that are to go on."""
         self._admitted: set[str] = set()
         self._admission_wanted = asyncio.Event()
+        self._unseen: set[TaskKey] | None = None
+        """Tasks of the first list that were not looked at yet; None before it. Until it is empty nobody gets a turn: a
+        queued film that is not known yet may come before all that are."""
         self._sole: set[str] = set()
         """Uids with no earlier resource of their name left to end."""
         self._pending: dict[TaskKey, list[Plan]] = {}
+        self._retention = RetentionKeeper(cluster=cluster, store=store, clock=clock)
         self._doubts: dict[TaskKey, str] = {}
         """Pods with a start permit that were never seen, and whose run would be closed without their word."""
         self._gone_pods: set[str] = set()
@@ -173,6 +178,13 @@ class Reconciler:
             log.exception("reconcile_failed", task=str(key), retry_after_seconds=pause)
             self._wake_later(key, pause)
         self.turned_at = self.clock()
+        self._note_seen(key)
+
+    def _note_seen(self, key: TaskKey) -> None:
+        if self._unseen and key in self._unseen:
+            self._unseen.discard(key)
+            if not self._unseen:
+                self._admission_wanted.set()
 
     def _wake_later(self, key: TaskKey, seconds: float) -> None:
         seat = self._seats.setdefault(key, _Seat())
@@ -197,6 +209,8 @@ class Reconciler:
     async def _look_at_all(self) -> None:
         if not self.cluster.is_synced:
             return
+        if self._unseen is None:
+            self._unseen = set(self.cluster.task_keys())
         for key in self.cluster.task_keys():
             self.wake(key)
         try:
@@ -211,6 +225,15 @@ class Reconciler:
             self.wake(key)
         for channel in self.cluster.channels():
             await self._show_channel(channel)
+        await self._keep_retention()
+
+    async def _keep_retention(self) -> None:
+        try:
+            await self._retention.look()
+        except NotLeaderError:
+            raise
+        except Exception:
+            log.exception("retention_not_kept")
 
     async def _show_channel(self, channel: ChannelResource) -> None:
         now = self.clock()
@@ -547,6 +570,8 @@ class Reconciler:
                 async with asyncio.timeout(self.settings.resync_seconds):
                     await self._admission_wanted.wait()
             self._admission_wanted.clear()
+            if self._unseen is None or self._unseen:
+                continue
             try:
                 await self._admit()
             except NotLeaderError:

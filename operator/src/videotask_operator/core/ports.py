@@ -24,6 +24,7 @@ from videotask_operator.core.model import (
     TaskRecord,
     Transition,
 )
+from videotask_operator.core.retention import CleanUpOrder, CleanUpState, RetentionRecord
 
 
 class ForeignJobError(Exception):
@@ -66,6 +67,9 @@ class ClusterPort(Protocol):
 
     async def post_channel_event(self, channel: ChannelResource, event: EventDraft) -> None:
         """Post an Event on the Channel; failure to do so is logged and harmless."""
+
+    async def run_clean_up(self, order: CleanUpOrder) -> CleanUpState:
+        """Start this clean-up unless it was, and say how far it is; ForeignJobError where its name is taken."""
 
     async def authenticate(self, token: str) -> Caller | None:
         """Return who holds this report token, or None when it is not valid for our audience."""
@@ -150,6 +154,12 @@ class Transaction(Protocol):
 
     async def delete_account_block(self, account: str) -> None:
         """Lift a block; lifted already is success."""
+
+    async def load_retention(self) -> tuple[RetentionRecord, ...]:
+        """Return every film of which files are to be removed some day, or were."""
+
+    async def save_retention(self, kept: RetentionRecord) -> None:
+        """Insert or replace (key: task_uid)."""
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """Return uid and key of all tasks whose phase is not terminal, and of all with an open run."""

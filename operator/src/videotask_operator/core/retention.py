@@ -92,7 +92,8 @@ def job_name(record: TaskRecord, extent: Extent) -> str:
     """Return <task, cut>-clean-up-<uid8>, or <task, cut>-clean-up-work-<uid8>: two Jobs, for one may follow another."""
     words = [_CLEAN_UP] if extent is Extent.ALL else [_CLEAN_UP, extent.value]
     end = "-".join([*words, record.uid[:8]])
-    return f"{record.name[: _MAX_JOB_NAME - len(end) - 1].rstrip('-.')}-{end}"
+    head = record.name.replace(".", "-")[: _MAX_JOB_NAME - len(end) - 1].rstrip("-")
+    return f"{head}-{end}"
 
 
 def _due_extent(kept: RetentionRecord, record: TaskRecord, *, is_shown: bool, now: datetime) -> Extent | None:

@@ -26,9 +26,11 @@ from videotask_operator.core.model import (
     TaskKey,
 )
 from videotask_operator.core.ports import ForeignJobError
+from videotask_operator.core.retention import CleanUpOrder, CleanUpState
 from videotask_operator.kube.api import JSON_PATCH, METADATA_ONLY, Api, ApiRefusedError, ApiUnavailableError
-from videotask_operator.kube.build_job import JobSettings, build_config_map, build_job
+from videotask_operator.kube.build_job import JobSettings, build_clean_up_job, build_config_map, build_job
 from videotask_operator.kube.cache import Cache
+from videotask_operator.kube.clean_up import clean_up_state
 from videotask_operator.kube.connection import load_configuration
 from videotask_operator.kube.events import EventPoster
 from videotask_operator.kube.parse import Meta, parse_meta, parse_pod, parse_time
@@ -179,6 +181,18 @@ class KubeCluster:
             self._delete_if_ours(one(Kind.JOB, key.namespace, job_name), key),
             self._delete_if_ours(core("configmaps", key.namespace, job_name), key),
         )
+
+    async def run_clean_up(self, order: CleanUpOrder) -> CleanUpState:
+        """Create the clean-up's Job unless it is there, and say how far it is.
+
+        Its completion is proof: the program exits with 0 when every file is gone and with nothing else when told to
+        stop. Raises ForeignJobError where the name is taken by a Job of something else.
+        """
+        path = one(Kind.JOB, order.key.namespace, order.job_name)
+        body = await self._api.fetch_or_none(path)
+        if body is None:
+            body = await self._api.create(objects(Kind.JOB, order.key.namespace), build_clean_up_job(order, self._jobs))
+        return clean_up_state(body, order)
 
     async def save_status(self, key: TaskKey, *, uid: str, status: dict[str, Any]) -> None:
         """Make the resource's status this one; a resource gone or re-created is success."""

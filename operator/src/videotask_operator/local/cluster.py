@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,7 +23,9 @@ from videotask_operator.core.model import (
     TaskKey,
     TaskResource,
 )
+from videotask_operator.core.retention import CleanUpOrder, CleanUpState
 from videotask_operator.local import resources
+from videotask_operator.local.clean_up import advance_clean_up
 from videotask_operator.local.folder import LocalFolder
 from videotask_operator.local.runs import (
     LocalRun,
@@ -67,6 +70,7 @@ class LocalCluster:
         self._tasks: dict[str, TaskResource] = {}
         self._channels: dict[str, ChannelResource] = {}
         self._runs: dict[str, LocalRun] = {}
+        self._clean_ups: dict[str, subprocess.Popen[bytes]] = {}
         self._is_synced = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -136,6 +140,10 @@ class LocalCluster:
         if run is not None and run.job.task_name == key.name:
             request_deletion(run)
             self._advance(run)
+
+    async def run_clean_up(self, order: CleanUpOrder) -> CleanUpState:
+        """Start the clean-up's program unless it runs, and say how far it is; an operator that ends leaves it be."""
+        return advance_clean_up(self._clean_ups, order, self._folder)
 
     async def save_status(self, key: TaskKey, *, uid: str, status: dict[str, Any]) -> None:
         """Replace the status file's status if it differs."""

@@ -26,7 +26,8 @@ from videotask_operator.core.model import (
     Transition,
 )
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError, StoreUnavailableError
-from videotask_operator.store import account_blocks, history, money, runs, tasks
+from videotask_operator.core.retention import RetentionRecord
+from videotask_operator.store import account_blocks, history, money, retention, runs, tasks
 from videotask_operator.store.connections import connect_arguments, psycopg_url
 from videotask_operator.store.fence import Fence
 
@@ -135,6 +136,14 @@ class PostgresTransaction:
     async def delete_account_block(self, account: str) -> None:
         """See the port."""
         await account_blocks.delete_account_block(self._session, account)
+
+    async def load_retention(self) -> tuple[RetentionRecord, ...]:
+        """See the port."""
+        return await retention.load_retention(self._session)
+
+    async def save_retention(self, kept: RetentionRecord) -> None:
+        """See the port."""
+        await retention.save_retention(self._session, kept)
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """See the port."""

@@ -17,6 +17,7 @@ from videotask_contract.steps import Step
 from videotask_operator.core.admission import holds_place
 from videotask_operator.core.model import AccountBlock, ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError
+from videotask_operator.core.retention import RetentionRecord
 from videotask_operator.store.days import day_of, start_of_day
 from videotask_operator.store.money import four_places, is_lump, lumps_replaced_by, once_each, settles
 from videotask_operator.store.tasks import LISTED
@@ -44,6 +45,7 @@ class _State:
     history: dict[str, tuple[Transition, ...]] = field(default_factory=dict)
     blocks: dict[str, AccountBlock] = field(default_factory=dict)
     planned: dict[tuple[str, Step], tuple[Decimal, date]] = field(default_factory=dict)
+    retention: dict[str, RetentionRecord] = field(default_factory=dict)
 
     def copy(self) -> _State:
         """Return a snapshot."""
@@ -56,6 +58,7 @@ class _State:
             history=dict(self.history),
             blocks=dict(self.blocks),
             planned=dict(self.planned),
+            retention=dict(self.retention),
         )
 
 
@@ -220,6 +223,15 @@ class MemoryTransaction:
     async def delete_account_block(self, account: str) -> None:
         """See the port."""
         self._state.blocks.pop(account, None)
+
+    async def load_retention(self) -> tuple[RetentionRecord, ...]:
+        """See the port."""
+        return tuple(self._state.retention[uid] for uid in sorted(self._state.retention))
+
+    async def save_retention(self, kept: RetentionRecord) -> None:
+        """See the port."""
+        self._require_task(kept.task_uid)
+        self._state.retention[kept.task_uid] = kept
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """See the port."""

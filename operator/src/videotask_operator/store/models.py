@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
 from videotask_contract.report import Certainty
-from videotask_contract.resources import Priority
+from videotask_contract.resources import OnDeletion, Priority
 from videotask_contract.steps import Gate, Provider, Step
 from videotask_operator.core.model import RunOutcome
 
@@ -273,6 +273,19 @@ planned_costs: Final = Table(
     PrimaryKeyConstraint("task_uid", "step"),
     _one_of("step", Step),
     comment="the estimate of one step of a film, as it stood when the film was claimed",
+)
+
+retention: Final = Table(
+    "retention",
+    metadata,
+    Column("task_uid", Text, ForeignKey("tasks.id"), primary_key=True, comment="whose files they are"),
+    _text("on_deletion", "what becomes of them when the resource is deleted", nullable=False),
+    Column("work_days", Integer, comment="days after completion until all but the film goes; NULL keeps it"),
+    _text("claim_name", "the volume claim on which they lie", nullable=False),
+    _moment("work_cleaned_at", "when all but the film was removed"),
+    _moment("all_cleaned_at", "when all but the ledgers was removed"),
+    _one_of("on_deletion", OnDeletion),
+    comment="one film of which files are to be removed some day, or were",
 )
 
 task_history: Final = Table(

@@ -1,0 +1,36 @@
+"""Read and write what becomes of films' files; these functions take a session and never commit."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from videotask_contract.resources import OnDeletion
+from videotask_operator.core.retention import RetentionRecord
+from videotask_operator.store.models import retention
+
+_FIELDS: Final = tuple(field.name for field in fields(RetentionRecord))
+_ALL: Final = select(retention).order_by(retention.c.task_uid)
+_INSERT = insert(retention)
+_UPSERT: Final = _INSERT.on_conflict_do_update(
+    index_elements=[retention.c.task_uid],
+    set_={name: _INSERT.excluded[name] for name in _FIELDS if name != "task_uid"},
+)
+
+
+async def load_retention(session: AsyncConnection) -> tuple[RetentionRecord, ...]:
+    """Return every film of which files are to be removed some day, or were."""
+    rows = (await session.execute(_ALL)).mappings()
+    return tuple(
+        RetentionRecord(**{**{name: row[name] for name in _FIELDS}, "on_deletion": OnDeletion(row["on_deletion"])})
+        for row in rows
+    )
+
+
+async def save_retention(session: AsyncConnection, kept: RetentionRecord) -> None:
+    """Insert or replace (key: task_uid)."""
+    await session.execute(_UPSERT, {name: getattr(kept, name) for name in _FIELDS})

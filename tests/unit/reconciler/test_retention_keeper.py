@@ -1,0 +1,108 @@
+"""What is asked of a film's files is remembered beyond its resource, and done once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.builders import NOON, UID, a_channel, a_record, a_resource, a_run
+from tests.support.memory_cluster import MemoryCluster
+
+from videotask_contract.phases import Phase
+from videotask_operator.core.retention import CleanUpState, Extent
+from videotask_operator.retention import RetentionKeeper
+from videotask_operator.store.memory import MemoryStore
+
+ASKED = {"onDeletion": "Delete", "workDays": 7}
+
+
+class House:
+    """A keeper over the in-memory ports, with one film."""
+
+    def __init__(self) -> None:
+        self.cluster, self.store, self.now = MemoryCluster(), MemoryStore(), NOON
+        self.cluster.apply_channel(a_channel())
+        self.keeper = RetentionKeeper(cluster=self.cluster, store=self.store, clock=lambda: self.now)
+
+    async def with_film(self, **changes) -> House:
+        async with self.store.transaction() as transaction:
+            await transaction.save_task(a_record(**changes))
+            await transaction.save_run(a_run(closed_at=NOON))
+        return self
+
+    async def looks(self, *, times: int = 1) -> list[Extent]:
+        before = len(self.cluster.clean_ups)
+        for _ in range(times):
+            await self.keeper.look()
+        return [order.extent for order in self.cluster.clean_ups[before:]]
+
+    async def lose_resource(self) -> None:
+        self.cluster.tasks.clear()
+        async with self.store.transaction() as transaction:
+            record = await transaction.load_task(UID)
+            await transaction.save_task(replace(record, phase=Phase.CANCELLED, resource_gone=True))
+
+
+async def test_the_work_goes_after_its_days_and_the_resource_says_so() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    house.cluster.apply(a_resource(retention=ASKED))
+    assert await house.looks() == []
+    house.now = NOON + timedelta(days=7)
+    assert await house.looks(times=2) == [Extent.WORK] * 2, "asked again until it is done"
+    assert house.cluster.events == []
+    house.cluster.clean_up_state = CleanUpState.DONE
+    assert await house.looks(times=3) == [Extent.WORK], "and not after that"
+    assert [event.reason for _, event in house.cluster.events] == ["WorkRemoved"]
+
+
+async def test_what_was_asked_is_done_after_the_resource_and_its_channel_are_gone() -> None:
+    house = await House().with_film(phase=Phase.GENERATING_VIDEO)
+    house.cluster.apply(a_resource(retention=ASKED))
+    assert await house.looks() == []
+    await house.lose_resource()
+    house.cluster.channels_by_name.clear()
+    house.cluster.clean_up_state = CleanUpState.DONE
+    assert await house.looks(times=3) == [Extent.ALL]
+    [order] = house.cluster.clean_ups
+    assert (order.claim_name, order.folder) == ("tides-films", f"projects/film-{UID[:8]}")
+
+
+@pytest.mark.parametrize("later", [{"onDeletion": "Keep"}, {}])
+async def test_a_changed_mind_counts(later) -> None:
+    house = await House().with_film()
+    house.cluster.apply(a_resource(retention=ASKED))
+    await house.looks()
+    house.cluster.apply(a_resource(retention=later))
+    await house.looks()
+    await house.lose_resource()
+    assert await house.looks() == []
+
+
+async def test_by_default_nothing_is_ever_removed() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    house.cluster.apply(a_resource())
+    house.now = NOON + timedelta(days=5000)
+    await house.looks()
+    await house.lose_resource()
+    assert await house.looks() == []
+
+
+async def test_a_namesake_made_later_keeps_its_files_and_does_not_keep_the_others() -> None:
+    house = await House().with_film()
+    house.cluster.apply(a_resource(retention=ASKED))
+    await house.looks()
+    await house.lose_resource()
+    house.cluster.apply(a_resource(uid="99999999-2222-3333-4444-555555555555"))
+    assert await house.looks() == [Extent.ALL]
+    assert house.cluster.clean_ups[-1].task_uid == UID
+
+
+async def test_a_failure_is_tried_again_and_recorded_as_nothing() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    house.cluster.apply(a_resource(retention={"workDays": 0}))
+    house.cluster.clean_up_state = CleanUpState.FAILED
+    assert await house.looks(times=2) == [Extent.WORK] * 2
+    async with house.store.transaction() as transaction:
+        [kept] = await transaction.load_retention()
+    assert kept.work_cleaned_at is None
