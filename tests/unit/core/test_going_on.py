@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.builders import a_situation
+from tests.support.builders import a_run, a_situation
 
 from videotask_contract.phases import Phase
 from videotask_contract.steps import Step
 from videotask_operator.core.decide import decide
+from videotask_operator.core.model import CreateRun
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,14 @@ def test_a_suspended_film_whose_record_was_lost_asks_for_both_words_one_after_th
     record = decide(film.build()).record
     assert (record.attempt, record.phase) == (2, Phase.SUSPENDED)
     assert "set spec.state to Running" in record.message
+
+
+def test_a_run_whose_job_cannot_be_made_names_the_channel_that_is_missing_until_it_is_back():
+    film = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(a_run())
+    plan = decide(film.with_channel(None).build())
+    assert (plan.record.waiting_reason, plan.actions) == ("ChannelNotFound", ())
+    assert "create it" in plan.record.message
+    waits = a_situation().with_record(phase=Phase.GENERATING_ASSETS, waiting_reason="ChannelNotFound")
+    plan = decide(waits.with_runs(a_run()).build())
+    assert plan.record.waiting_reason is None
+    assert [type(action) for action in plan.actions] == [CreateRun]

@@ -414,6 +414,18 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
         channel=_channel_spec(situation),
         rules=situation.rules,
     )
+    if task is not None and task.spec is not None and run.job_created_at is None and not situation.observed.jobs:
+        _name_missing_channel_of_job(draft, situation, task.spec)
+
+
+def _name_missing_channel_of_job(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
+    """Say that an open run's Job cannot be made for want of its Channel, and take it back once it can."""
+    hindrance = _channel_hindrance(situation, spec)
+    if hindrance is not None:
+        reason, message = hindrance
+        draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
+    elif draft.record.waiting_reason in {"ChannelNotFound", "ChannelInvalid"}:
+        draft.change(waiting_reason=None, message="the Channel is there again")
 
 
 def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
