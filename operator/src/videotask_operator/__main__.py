@@ -78,6 +78,10 @@ def job_settings(settings: Settings) -> JobSettings:
         },
         tolerations=settings.step_tolerations,
         service_account=settings.step_service_account,
+        pull_secrets=settings.step_pull_secrets,
+        one_node_per_channel=settings.one_node_per_channel,
+        temporary_size=settings.step_temporary_size,
+        keep_finished_seconds=settings.step_keep_finished_seconds,
     )
 
 

@@ -45,6 +45,14 @@ class Settings(BaseSettings):
     step_tolerations: list[dict[str, Any]] = Field(default_factory=list)
     step_service_account: str = "videotask-step"
     step_image_pull_policy: str = "IfNotPresent"
+    step_pull_secrets: tuple[str, ...] = ()
+    """Names of image pull Secrets in each watched namespace."""
+    step_temporary_size: str = "2Gi"
+    """Limit of each step's /tmp, a Kubernetes quantity."""
+    step_keep_finished_seconds: Annotated[int, Field(ge=0)] = 259_200
+    """Ended Jobs, their logs and task.json stay this long."""
+    one_node_per_channel: bool = False
+    """True: a channel's steps run on one node, for ReadWriteOnce volumes."""
     step_concurrency: dict[Step, int] = Field(default_factory=dict)
     """Items under way at once, where it differs from the step's own default."""
 

@@ -59,6 +59,11 @@ def test_the_defaults_are_the_operator_s_own():
     assert ours["health"]["port"] == defaults.health_port
     assert ours["steps"]["serviceAccountName"] == defaults.step_service_account
     assert ours["images"]["pullPolicy"] == defaults.step_image_pull_policy
+    assert ours["operator"]["paused"] is defaults.fleet_paused
+    assert ours["steps"]["oneNodePerChannel"] is defaults.one_node_per_channel
+    assert ours["steps"]["temporarySize"] == defaults.step_temporary_size
+    assert ours["steps"]["keepFinishedSeconds"] == defaults.step_keep_finished_seconds
+    assert tuple(ours["images"]["pullSecrets"]) == defaults.step_pull_secrets
     assert ours["operator"]["logLevel"] == defaults.log_level
 
 

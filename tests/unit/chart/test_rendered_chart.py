@@ -12,6 +12,7 @@ import yaml
 
 from videotask_contract.resources import GROUP
 from videotask_contract.steps import Provider, Step
+from videotask_operator.__main__ import job_settings
 from videotask_operator.settings import Settings
 
 CHART = Path(__file__).resolve().parents[3] / "charts" / "videotask-operator"
@@ -95,6 +96,45 @@ def test_the_operator_reads_its_settings_from_the_rendered_config_map(render, mo
     assert set(settings.step_images) == set(settings.step_resources) == set(Step)
     assert settings.step_images[Step.SFX_GENERATION].startswith("registry.example.com/films/videotask-sfx-generation:")
     assert settings.resync_seconds == 45
+
+
+def test_what_the_steps_jobs_are_built_from_follows_the_values(render, monkeypatch):
+    settings = settings_of(
+        render(
+            "--set=images.pullSecrets={harbour,annex}",
+            "--set=steps.oneNodePerChannel=true",
+            "--set=steps.temporarySize=512Mi",
+            "--set=steps.keepFinishedSeconds=3600000",
+        ),
+        monkeypatch,
+    )
+    jobs = job_settings(settings)
+    assert tuple(jobs.pull_secrets) == ("harbour", "annex")
+    assert (jobs.one_node_per_channel, jobs.temporary_size, jobs.keep_finished_seconds) == (True, "512Mi", 3_600_000)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("0.5", 0.5), ("5", 5), ("12.25", 12.25), ("60", 60), ("60.0", 60), ("10", 10), ("0.05", 0.05)],
+)
+def test_the_pause_between_polls_may_be_set_as_plainly_as_any_value(render, monkeypatch, given, seconds):
+    assert (
+        settings_of(render(f"--set=providers.pollIntervalSeconds={given}"), monkeypatch).poll_interval_seconds
+        == seconds
+    )
+
+
+@pytest.mark.parametrize("given", ["0", "0.0", "60.5", "61", "soon", "-1", "1e3"])
+def test_a_pause_between_polls_that_makes_no_sense_is_refused(complaint, given):
+    assert "pollIntervalSeconds" in complaint(f"--set=providers.pollIntervalSeconds={given}")
+
+
+def test_the_fleet_is_paused_by_a_value_and_the_notes_say_so(render, helm, monkeypatch):
+    assert settings_of(render(), monkeypatch).fleet_paused is False
+    assert settings_of(render("--set=operator.paused=true"), monkeypatch).fleet_paused is True
+    words = ("install", "videotask", str(CHART), "--namespace=studio", "--dry-run=client")
+    assert "FLEET IS PAUSED" in helm(*words, "--set=operator.paused=true").stdout
+    assert "FLEET IS PAUSED" not in helm(*words).stdout
 
 
 def test_the_steps_reach_the_report_service_at_the_address_they_are_given(render, monkeypatch):
