@@ -55,6 +55,8 @@ _ERROR_PAUSE_SECONDS = (0.5, 1, 2, 5, 10)
 _MAX_TURNS = 20
 """Decisions in a row for one task before others get their turn."""
 _MAX_SLEEP_SECONDS = 3600.0
+_FIRST_LOOK_SECONDS = 0.2
+"""Between tries of the first look, until the cluster's lists are there."""
 _UNSEEN_POD_SECONDS = 5
 _REFUSED_JOB_SECONDS = 30
 """Until a Job that the cluster refused is tried again."""
@@ -170,6 +172,7 @@ class Reconciler:
         try:
             await self.reconcile(key)
             seat.errors = 0
+            self._note_seen(key)
         except NotLeaderError:
             self._wake_later(key, 2.0)
         except Exception:
@@ -177,8 +180,8 @@ class Reconciler:
             seat.errors += 1
             log.exception("reconcile_failed", task=str(key), retry_after_seconds=pause)
             self._wake_later(key, pause)
+            self._note_seen(key)  # one that cannot be decided holds up no other
         self.turned_at = self.clock()
-        self._note_seen(key)
 
     def _note_seen(self, key: TaskKey) -> None:
         if self._unseen and key in self._unseen:
@@ -198,7 +201,8 @@ class Reconciler:
                 await self._look_at_all()
             self.turned_at = self.clock()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.resync_seconds):
+                is_begun = self._unseen is not None
+                async with asyncio.timeout(self.settings.resync_seconds if is_begun else _FIRST_LOOK_SECONDS):
                     await self._look_wanted.wait()
             self._look_wanted.clear()
 
