@@ -63,7 +63,7 @@ class SmallStudio:
         cluster = LocalCluster(
             self.folder.root,
             step_command=lambda step: [sys.executable, "-IS", str(STEP), step.value],
-            poll_seconds=0.05,
+            poll_seconds=0.2,
         )
         store = PostgresStore(url)
         reconciler = Reconciler(cluster=cluster, store=store, settings=Settings(namespaces=("default",)))

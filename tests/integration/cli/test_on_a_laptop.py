@@ -26,12 +26,34 @@ def test_a_film_is_watched_rejected_approved_and_fetched(studio, capsys, tmp_pat
     assert main(["approve", "heron", "--round", "2"]) == CommandExit.NOT_NOW
     run("reject", "heron", "--reason", "the heron blinks")
     studio.wait(lambda status: "the heron blinks" in status["message"], "heron")
+    changes_are_made_anew_in_a_further_round(studio, capsys)
     run("approve", "heron")
     status = studio.wait_for("Completed", "heron")
     assert status["approvedBy"] == getpass.getuser()
     run("fetch", "heron", "-o", str(tmp_path / "out" / "heron.mp4"))
     assert (tmp_path / "out" / "heron.mp4").read_bytes() == b"film"
     assert main(["redo", "heron", "clips:1"]) == CommandExit.NOT_NOW
+
+
+def changes_are_made_anew_in_a_further_round(studio, capsys):
+    run("redo", "heron", "clips:1", "--request", "again")
+    status = studio.wait(lambda status: round_of(status) == 2, "heron")
+    assert status["redoRequest"] == "again"
+    assert main(["redo", "heron", "clips:1", "--request", "again"]) == CommandExit.USAGE
+    assert main(["approve", "heron", "--round", "1"]) == CommandExit.NOT_NOW
+    run("take", "heron", "clips:1=1")
+    studio.wait(lambda status: round_of(status) == 3, "heron")
+    run("edit", "heron", "--scene", "2", "--narration", "Nobody sleeps.")
+    studio.wait(lambda status: round_of(status) == 4, "heron")
+    capsys.readouterr()
+    run("describe", "heron")
+    page = capsys.readouterr().out
+    for words in ("redo   clip 1 (again: taken up)", "take   clip 1: take 1", "edit   scene 2: narration"):
+        assert words in page
+
+
+def round_of(status):
+    return status.get("review", {}).get("round") if status.get("phase") == "FinalReview" else None
 
 
 def test_a_film_under_way_is_suspended_and_resumed(studio, capsys):
