@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.support.builders import NOON
 
+from videotask_contract.errors import PermanentError
 from videotask_operator.core.model import (
     Caller,
     ChannelResource,
@@ -143,6 +144,10 @@ class MemoryCluster:
             self._notify(key)
 
     async def run_clean_up(self, order: CleanUpOrder) -> CleanUpState:
+        crash = f"run_clean_up {order.task_uid}"
+        if crash in self.crash_before:
+            self.crash_before.discard(crash)
+            raise PermanentError("the API server refused the Job")
         self.clean_ups.append(order)
         return self.clean_up_state
 

@@ -124,7 +124,7 @@ class Reconciler:
         self._sole: set[str] = set()
         """Uids with no earlier resource of their name left to end."""
         self._pending: dict[TaskKey, list[Plan]] = {}
-        self._retention = RetentionKeeper(cluster=cluster, store=store, clock=clock)
+        self._retention = RetentionKeeper(cluster=cluster, store=store, clock=clock, wake=self.wake)
         self._doubts: dict[TaskKey, str] = {}
         """Pods with a start permit that were never seen, and whose run would be closed without their word."""
         self._gone_pods: set[str] = set()

@@ -12,7 +12,8 @@ from datetime import datetime
 
 import structlog
 
-from videotask_operator.core.model import EventDraft, EventType, TaskResource
+from videotask_contract.errors import VideoTaskError
+from videotask_operator.core.model import EventDraft, EventType, TaskKey, TaskResource
 from videotask_operator.core.ports import ClusterPort, ForeignJobError, StorePort, Transaction
 from videotask_operator.core.retention import (
     CleanUpOrder,
@@ -21,6 +22,7 @@ from videotask_operator.core.retention import (
     RetentionRecord,
     due_clean_up,
     is_asked_for,
+    may_be_due,
 )
 
 log = structlog.get_logger()
@@ -33,6 +35,8 @@ class RetentionKeeper:
     cluster: ClusterPort
     store: StorePort
     clock: Callable[[], datetime]
+    wake: Callable[[TaskKey], None]
+    """Asks for a look at a film whose resource is gone and whose record does not say so."""
     _told: set[str] = field(default_factory=set)
     """Jobs whose failure was told; it is told once, and the Job is tried again when its own time is over."""
 
@@ -41,32 +45,35 @@ class RetentionKeeper:
         for order in await self._due():
             try:
                 state = await self.cluster.run_clean_up(order)
-            except ForeignJobError as error:
-                self._tell_failure(order, str(error))
+            except (ForeignJobError, VideoTaskError) as error:
+                self._tell_failure(order, str(error))  # of this film alone; the others have their turn
                 continue
             await self._take_up(order, state)
 
     async def _due(self) -> list[CleanUpOrder]:
         now = self.clock()
+        shown: dict[str, str] = {}
         async with self.store.transaction() as transaction:
             known = {kept.task_uid: kept for kept in await transaction.load_retention()}
             for key in self.cluster.task_keys():
                 observed = self.cluster.observe(key)
                 claim = observed.channel.spec.volume.claim_name if observed.channel and observed.channel.spec else None
                 if observed.task is not None:
+                    shown[observed.task.uid] = str(observed.task.status.get("phase", ""))
                     await _note(transaction, observed.task, claim, known)
-            orders = [await self._order(transaction, kept, now) for kept in known.values()]
+            candidates = [kept for kept in known.values() if may_be_due(kept, shown_phase=shown.get(kept.task_uid))]
+            orders = [await self._order(transaction, kept, now) for kept in candidates]
         return [order for order in orders if order is not None]
 
     async def _order(self, transaction: Transaction, kept: RetentionRecord, now: datetime) -> CleanUpOrder | None:
-        if kept.all_cleaned_at is not None:
-            return None
         record = await transaction.load_task(kept.task_uid)
         if record is None:
             return None
         shown = self.cluster.observe(record.key).task
         runs = await transaction.load_runs(record.uid)
         is_shown = shown is not None and shown.uid == record.uid
+        if not is_shown and not record.resource_gone:
+            self.wake(record.key)  # deleted while nobody looked
         return due_clean_up(kept, record=record, runs=runs, is_shown=is_shown, now=now)
 
     async def _take_up(self, order: CleanUpOrder, state: CleanUpState) -> None:

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from tests.support.builders import NOON, UID, a_record, a_run
 
-from videotask_contract.phases import Phase
+from videotask_contract.phases import Phase, phase_of_resource
 from videotask_contract.resources import OnDeletion
-from videotask_operator.core.retention import Extent, RetentionRecord, due_clean_up, job_name
+from videotask_operator.core.retention import Extent, RetentionRecord, due_clean_up, job_name, may_be_due
 
 DAY = timedelta(days=1)
 ASKED = RetentionRecord(task_uid=UID, on_deletion=OnDeletion.DELETE, work_days=7, claim_name="tides-films")
@@ -39,12 +39,21 @@ def test_the_work_of_a_film_that_is_not_completed_stays(phase) -> None:
     assert extent(record=replace(COMPLETED, phase=phase)) is None
 
 
-def test_what_was_removed_is_not_removed_again_but_what_a_later_round_made_is() -> None:
-    cleaned = replace(ASKED, work_cleaned_at=NOON + 8 * DAY)
-    assert extent(cleaned, after=9 * DAY) is None
-    again = replace(COMPLETED, pipeline_end_time=NOON + 10 * DAY)
-    assert extent(cleaned, record=again, after=11 * DAY) is None
-    assert extent(cleaned, record=again, after=17 * DAY) is Extent.WORK
+def test_what_was_removed_is_not_removed_again() -> None:
+    assert extent(replace(ASKED, work_cleaned_at=NOON + 8 * DAY), after=9 * DAY) is None
+
+
+@pytest.mark.parametrize("phase", [None, *(phase.resource for phase in Phase)])
+@pytest.mark.parametrize("on_deletion", OnDeletion)
+@pytest.mark.parametrize("work_days", [None, 0])
+@pytest.mark.parametrize("cleaned", [{}, {"work_cleaned_at": NOON}, {"all_cleaned_at": NOON}])
+def test_whatever_is_due_is_worth_a_look(phase, on_deletion, work_days, cleaned) -> None:
+    kept = RetentionRecord(
+        task_uid=UID, on_deletion=on_deletion, work_days=work_days, claim_name="tides-films", **cleaned
+    )
+    record = replace(COMPLETED if phase else GONE, phase=phase_of_resource(phase) if phase else Phase.CANCELLED)
+    is_due = extent(kept, record=record, is_shown=phase is not None) is not None
+    assert may_be_due(kept, shown_phase=phase) is is_due
 
 
 def test_all_goes_when_the_resource_is_gone_and_that_was_asked_for() -> None:

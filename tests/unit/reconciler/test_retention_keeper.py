@@ -10,8 +10,11 @@ from tests.support.builders import NOON, UID, a_channel, a_record, a_resource, a
 from tests.support.memory_cluster import MemoryCluster
 
 from videotask_contract.phases import Phase
+from videotask_operator.core.model import TaskKey
 from videotask_operator.core.retention import CleanUpState, Extent
+from videotask_operator.reconciler import Reconciler
 from videotask_operator.retention import RetentionKeeper
+from videotask_operator.settings import Settings
 from videotask_operator.store.memory import MemoryStore
 
 ASKED = {"onDeletion": "Delete", "workDays": 7}
@@ -23,7 +26,10 @@ class House:
     def __init__(self) -> None:
         self.cluster, self.store, self.now = MemoryCluster(), MemoryStore(), NOON
         self.cluster.apply_channel(a_channel())
-        self.keeper = RetentionKeeper(cluster=self.cluster, store=self.store, clock=lambda: self.now)
+        self.woken: list[TaskKey] = []
+        self.keeper = RetentionKeeper(
+            cluster=self.cluster, store=self.store, clock=lambda: self.now, wake=self.woken.append
+        )
 
     async def with_film(self, **changes) -> House:
         async with self.store.transaction() as transaction:
@@ -46,7 +52,7 @@ class House:
 
 async def test_the_work_goes_after_its_days_and_the_resource_says_so() -> None:
     house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
-    house.cluster.apply(a_resource(retention=ASKED))
+    house.cluster.apply(a_resource(retention=ASKED, status={"phase": "Completed"}))
     assert await house.looks() == []
     house.now = NOON + timedelta(days=7)
     assert await house.looks(times=2) == [Extent.WORK] * 2, "asked again until it is done"
@@ -81,7 +87,7 @@ async def test_a_changed_mind_counts(later) -> None:
 
 async def test_by_default_nothing_is_ever_removed() -> None:
     house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
-    house.cluster.apply(a_resource())
+    house.cluster.apply(a_resource(status={"phase": "Completed"}))
     house.now = NOON + timedelta(days=5000)
     await house.looks()
     await house.lose_resource()
@@ -100,9 +106,37 @@ async def test_a_namesake_made_later_keeps_its_files_and_does_not_keep_the_other
 
 async def test_a_failure_is_tried_again_and_recorded_as_nothing() -> None:
     house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
-    house.cluster.apply(a_resource(retention={"workDays": 0}))
+    house.cluster.apply(a_resource(retention={"workDays": 0}, status={"phase": "Completed"}))
     house.cluster.clean_up_state = CleanUpState.FAILED
     assert await house.looks(times=2) == [Extent.WORK] * 2
     async with house.store.transaction() as transaction:
         [kept] = await transaction.load_retention()
     assert kept.work_cleaned_at is None
+
+
+async def test_a_film_deleted_while_nobody_looked_is_looked_at_and_only_then_removed() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    house.cluster.apply(a_resource(retention=ASKED, status={"phase": "Completed"}))
+    await house.looks()
+    house.cluster.tasks.clear()
+    assert await house.looks() == []
+    assert house.woken == [TaskKey("studio", "film")]
+    reconciler = Reconciler(
+        cluster=house.cluster, store=house.store, settings=Settings(namespaces=("studio",)), clock=lambda: house.now
+    )
+    await reconciler.reconcile(house.woken[0])
+    assert await house.looks() == [Extent.ALL]
+
+
+async def test_one_film_that_cannot_be_cleaned_does_not_keep_the_others() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    other = "22222222-2222-3333-4444-555555555555"
+    async with house.store.transaction() as transaction:
+        await transaction.save_task(a_record(uid=other, name="other", phase=Phase.COMPLETED, pipeline_end_time=NOON))
+    for uid, name in ((UID, "film"), (other, "other")):
+        house.cluster.apply(a_resource(uid=uid, name=name, retention={"workDays": 0}, status={"phase": "Completed"}))
+    house.cluster.crash_before = {f"run_clean_up {UID}"}
+    await house.looks()
+    assert [order.task_uid for order in house.cluster.clean_ups] == [other]
+    await house.looks()
+    assert {order.task_uid for order in house.cluster.clean_ups} == {UID, other}

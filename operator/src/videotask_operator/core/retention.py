@@ -66,6 +66,15 @@ def is_asked_for(retention: Retention) -> bool:
     return retention.on_deletion is OnDeletion.DELETE or retention.work_days is not None
 
 
+def may_be_due(kept: RetentionRecord, *, shown_phase: str | None) -> bool:
+    """Tell by what is in memory whether a film is worth a look at its record; `shown_phase` None: no such resource."""
+    if kept.all_cleaned_at is not None:
+        return False
+    if shown_phase is None:
+        return kept.on_deletion is OnDeletion.DELETE
+    return shown_phase == Phase.COMPLETED.resource and kept.work_days is not None and kept.work_cleaned_at is None
+
+
 def due_clean_up(
     kept: RetentionRecord, *, record: TaskRecord, runs: Iterable[RunRecord], is_shown: bool, now: datetime
 ) -> CleanUpOrder | None:
@@ -103,7 +112,5 @@ def _due_extent(kept: RetentionRecord, record: TaskRecord, *, is_shown: bool, no
         return Extent.ALL if kept.on_deletion is OnDeletion.DELETE else None
     ended_at = record.pipeline_end_time
     if not is_shown or record.phase is not Phase.COMPLETED or ended_at is None or kept.work_days is None:
-        return None
-    if kept.work_cleaned_at is not None and kept.work_cleaned_at >= ended_at:
-        return None
-    return Extent.WORK if now >= ended_at + timedelta(days=kept.work_days) else None
+        return None  # a completed film stays so: its work is removed once
+    return Extent.WORK if kept.work_cleaned_at is None and now >= ended_at + timedelta(days=kept.work_days) else None

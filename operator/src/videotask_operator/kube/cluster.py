@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from videotask_contract.errors import VideoTaskError
+from videotask_contract.errors import PermanentError, VideoTaskError
 from videotask_contract.resources import LABEL_MANAGED_BY, LABEL_RUN_ID, MANAGED_BY
 from videotask_operator.core.model import (
     Caller,
@@ -186,8 +186,11 @@ class KubeCluster:
         """Create the clean-up's Job unless it is there, and say how far it is.
 
         Its completion is proof: the program exits with 0 when every file is gone and with nothing else when told to
-        stop. Raises ForeignJobError where the name is taken by a Job of something else.
+        stop. Raises ForeignJobError where the name is taken by a Job of something else, and PermanentError in a
+        namespace that is not watched: a resource that cannot be seen there is no deleted one.
         """
+        if order.key.namespace not in self._namespaces:
+            raise PermanentError(f"namespace {order.key.namespace} is not watched: nothing is removed there")
         path = one(Kind.JOB, order.key.namespace, order.job_name)
         body = await self._api.fetch_or_none(path)
         if body is None:
