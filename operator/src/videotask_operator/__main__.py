@@ -1,4 +1,4 @@
-"""The operator's program: `run` decides, `migrate` prepares the database; nothing else starts here."""
+"""The operator's program: `run` decides, `migrate` prepares the database, `costs` tells what a month cost."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import structlog
 from videotask_contract import VERSION
 from videotask_contract.errors import VideoTaskError
 from videotask_contract.steps import Step
+from videotask_operator.core.costs import CostFormat, CostKey, parse_keys, parse_month, render
 from videotask_operator.handlers import watch
 from videotask_operator.health import HealthServer, Vitals
 from videotask_operator.kube.build_job import JobSettings
@@ -24,6 +25,7 @@ from videotask_operator.reconciler import Reconciler
 from videotask_operator.reports import ReportServer
 from videotask_operator.settings import Settings
 from videotask_operator.store.adaptor import PostgresStore
+from videotask_operator.store.costs import costs_report, open_read_only
 from videotask_operator.store.migrate import migrate
 
 log = structlog.get_logger()
@@ -44,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
             revision = migrate(settings.database_url.get_secret_value())
             log.info("database_ready", revision=revision)
             return 0
+        if options.command == "costs":
+            sys.stdout.write(_costs(settings, options))
+            return 0
         return asyncio.run(_run(settings, options.kubeconfig))
     except VideoTaskError as error:
         log.error("operator_ended", reason=error.message)  # noqa: TRY400  the message says what to do
@@ -61,7 +66,20 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="watch, decide, record, run Jobs; until SIGTERM")
     run.add_argument("--kubeconfig", type=Path, default=None, help="a kubeconfig; in a pod its own account is used")
     commands.add_parser("migrate", help="bring the database to this release's schema, then end")
+    costs = commands.add_parser("costs", help="what a month cost, from the record; changes nothing")
+    costs.add_argument("--month", default=f"{datetime.now(UTC):%Y-%m}", help="like 2026-11; default: this month")
+    costs.add_argument("--by", default="channel", help=f"a list of {', '.join(CostKey)}; default: channel")
+    costs.add_argument("--channel", default=None, help="only this Channel's films")
+    costs.add_argument("-n", "--namespace", default=None, help="only this namespace's films")
+    costs.add_argument("-o", "--output", type=CostFormat, choices=list(CostFormat), default=CostFormat.TABLE)
     return parser
+
+
+def _costs(settings: Settings, options: argparse.Namespace) -> str:
+    month, by = parse_month(options.month), parse_keys(options.by)
+    with open_read_only(settings.database_url.get_secret_value()) as connection:
+        report = costs_report(connection, month=month, by=by, channel=options.channel, namespace=options.namespace)
+    return render(report, options.output)
 
 
 def job_settings(settings: Settings) -> JobSettings:
