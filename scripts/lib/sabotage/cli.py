@@ -44,7 +44,7 @@ A patch is a file tests/sabotage/NAME.toml:
   new = "the text that breaks the promise"
   tests = ["tests/unit/....py::test_that_should_notice"]
   needs = "cluster"             only where no test without a cluster can notice
-  deadline_seconds = 120        for each of its tests
+  deadline_seconds = 300        for each of its tests
 
 How it is judged: the same tests must pass in the copy without any patch; with the patch the file must still compile,
 its tests must be collected, and one of them must fail by itself. A time-out, a skip or a failing fixture is no verdict.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
 FOLDER: Final = REPOSITORY / "tests" / "sabotage"
-DEADLINE_SECONDS: Final = 120
+DEADLINE_SECONDS: Final = 300
 """For each test of a patch, unless the patch says otherwise."""
 _KNOWN: Final = frozenset({"promise", "file", "old", "new", "tests", "needs", "deadline_seconds"})
 
