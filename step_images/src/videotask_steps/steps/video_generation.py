@@ -33,6 +33,7 @@ from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClien
 from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
+from videotask_steps.ledger import read_ledger
 from videotask_steps.media import clip_probe
 from videotask_steps.media.bad_media import BadMediaError, check_file
 from videotask_steps.media.clip_probe import check_clip
@@ -108,13 +109,8 @@ def _probe_notes(context: StepContext) -> ProbeNotes:
 def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number: str, scene: Scene) -> Wanted:
     task, quality = context.task, context.task.quality
     composite = context.volume / layout.composite(number)
-    if not composite.is_file():
-        raise PermanentError(
-            f"{layout.composite(number)} is missing; composite_creation must be run again",
-            item=number,
-        )
     key = item_key(
-        composite=durable.sha256_of(composite),
+        composite=_composite_sha256(context.volume, number),
         motion=scene.motion,
         model=quality.video_model,
         resolution=quality.video_resolution,
@@ -153,6 +149,28 @@ def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number
         ),
         chosen_take=wanted_take(context, number),
     )
+
+
+def _composite_sha256(volume: Path, number: str) -> str:
+    """Return the SHA-256 of a scene's composite; PermanentError when it is missing or was damaged since it was made.
+
+    A clip of a damaged picture would be paid for, and a damaged picture is another key.
+    """
+    path = volume / layout.composite(number)
+    if not path.is_file():
+        raise PermanentError(
+            f"{layout.composite(number)} is missing; composite_creation must be run again",
+            item=number,
+        )
+    sha256 = durable.sha256_of(path)
+    made = read_ledger(volume, Step.COMPOSITE_CREATION).current(number)
+    if made is not None and made.path == layout.composite(number) and made.sha256 != sha256:
+        raise PermanentError(
+            f"{layout.composite(number)} has another content than its ledger says: it was damaged or changed since; "
+            "restore it or run composite_creation again",
+            item=number,
+        )
+    return sha256
 
 
 class _ClipMaker:
