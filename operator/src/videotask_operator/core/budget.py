@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from videotask_contract.prices import PriceTable, upper_bound_usd
 from videotask_contract.resources import ChannelSpec, VideoTaskSpec
-from videotask_operator.core.estimate import StepEstimate
-from videotask_operator.core.model import Money
+from videotask_contract.steps import STEPS
+from videotask_operator.core.estimate import StepEstimate, estimate_by_step
+from videotask_operator.core.model import Money, TaskRecord
 
 # A generated narration may be longer than expected; nobody pays for what is reserved and not spent.
 _GENERATED_ROOM = 4
@@ -20,6 +21,8 @@ class Reservation:
 
     usd: Decimal
     refusal: str | None = None
+    advice: str = ""
+    """Who may raise the cap that is nearer, and by which command."""
 
 
 def decide_reservation(
@@ -30,6 +33,7 @@ def decide_reservation(
     channel: ChannelSpec,
     money: Money,
     prices: PriceTable,
+    record: TaskRecord,
 ) -> Reservation:
     """Return the run's reservation in dollars.
 
@@ -46,9 +50,17 @@ def decide_reservation(
     day_room = day_cap - money.channel_day_spent_usd - money.channel_day_reserved_usd
     room = min(task_room, day_room)
     next_call = min(upper_bound_usd(prices, estimate.largest_call_usd), wish)
+    wanting = wish + _later_usd(record, spec, channel, prices)
+    advice = (
+        _task_advice(record, spec.budget - task_room + wanting)
+        if task_room <= day_room
+        else _channel_advice(record, channel, day_cap - day_room + wanting)
+    )
     if room >= next_call:
-        return Reservation(usd=min(wish, room))
-    return Reservation(usd=Decimal(0), refusal=_refusal((task_room, day_room), next_call, spec, day_cap))
+        return Reservation(usd=min(wish, room), advice=advice)
+    cap = f"the task's budget of {spec.budget_usd}" if task_room <= day_room else f"the channel's day of {day_cap}"
+    refusal = f"the next call may cost {next_call:.4f} dollars and {cap} {_left(room)}; {advice}"
+    return Reservation(usd=Decimal(0), refusal=refusal, advice=advice)
 
 
 def _wish(estimate: StepEstimate, finished_items: int, spec: VideoTaskSpec, prices: PriceTable) -> Decimal:
@@ -58,14 +70,36 @@ def _wish(estimate: StepEstimate, finished_items: int, spec: VideoTaskSpec, pric
     return upper_bound_usd(prices, share) * factor
 
 
-def _refusal(rooms: tuple[Decimal, Decimal], next_call: Decimal, spec: VideoTaskSpec, day_cap: Decimal) -> str:
-    task_room, day_room = rooms
-    if task_room <= day_room:
-        return (
-            f"the next call may cost {next_call:.4f} dollars and the task's budget of {spec.budget_usd} has "
-            f"{max(task_room, Decimal(0)):.4f} left; raise spec.budgetUSD to go on"
-        )
+def _later_usd(record: TaskRecord, spec: VideoTaskSpec, channel: ChannelSpec, prices: PriceTable) -> Decimal:
+    """Return the upper bound of the steps after the current one, so that one word of a person is enough."""
+    estimates = estimate_by_step(spec, channel, prices)
+    later = [traits.step for traits in STEPS]
+    later = later[later.index(record.step) + 1 :] if record.step in later else []
+    return upper_bound_usd(prices, sum((estimates[step].cost_usd for step in later), Decimal(0)))
+
+
+def _left(room: Decimal) -> str:
+    if room < 0:
+        return f"is passed by {-room:.4f} already, because a provider billed more than the upper bound"
+    return f"has {room:.4f} left"
+
+
+def _task_advice(record: TaskRecord, needed_usd: Decimal) -> str:
+    patch = f'{{"spec":{{"budgetUSD":"{_whole_dollars(needed_usd)}"}}}}'
     return (
-        f"the next call may cost {next_call:.4f} dollars and the channel's day of {day_cap} has "
-        f"{max(day_room, Decimal(0)):.4f} left; raise the Channel's spec.budget.perDayUSD or wait for its next day"
+        "raise spec.budgetUSD to go on; whoever may edit the VideoTask can: "
+        f"kubectl patch videotask {record.name} -n {record.namespace} --type=merge -p '{patch}'"
     )
+
+
+def _channel_advice(record: TaskRecord, channel: ChannelSpec, needed_usd: Decimal) -> str:
+    patch = f'{{"spec":{{"budget":{{"perDayUSD":"{_whole_dollars(needed_usd)}"}}}}}}'
+    return (
+        f"it goes on with its next day in {channel.budget.time_zone}, or raise the Channel's spec.budget.perDayUSD; "
+        "whoever may edit the Channel can: "
+        f"kubectl patch channel {record.channel} -n {record.namespace} --type=merge -p '{patch}'"
+    )
+
+
+def _whole_dollars(usd: Decimal) -> str:
+    return f"{usd.to_integral_value(rounding=ROUND_CEILING)}.00"

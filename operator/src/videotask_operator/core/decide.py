@@ -19,7 +19,7 @@ from videotask_operator.core.breaker import (
     probe_hindrance,
     run_hindrance,
 )
-from videotask_operator.core.budget import decide_reservation
+from videotask_operator.core.budget import Reservation, decide_reservation
 from videotask_operator.core.changes import (
     content_digest,
     edited,
@@ -459,8 +459,9 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
         channel=channel,
         money=situation.money,
         prices=situation.rules.prices,
+        record=record,
     )
-    refusal = reservation.refusal or _still_too_little(draft, step, reservation.usd)
+    refusal = reservation.refusal or _still_too_little(draft, step, reservation)
     if refusal is not None and not _must_read_ledger(draft, step) and not _may_all_be_there(draft, step):
         _exceed_budget(draft, step, refusal)
         return
@@ -587,13 +588,13 @@ def _must_read_ledger(draft: Draft, step: Step) -> bool:
     return any(not run.ledger_read for run in runs) and runs[-1].reserved_usd > 0
 
 
-def _still_too_little(draft: Draft, step: Step, offered_usd: Decimal) -> str | None:
+def _still_too_little(draft: Draft, step: Step, offered: Reservation) -> str | None:
     """Return why a step that gave up for want of money stays so: it would be offered no more than it had left."""
     last = next((run for run in reversed(draft.runs.values()) if run.step is step), None)
     if last is None or last.failure_class is not FailureClass.OVER_BUDGET:
         return None
     left = last.reserved_usd - last.spent_usd
-    return last.failure_message if offered_usd <= left else None
+    return f"{last.failure_message}; {offered.advice}" if offered.usd <= left else None
 
 
 def _exceed_budget(draft: Draft, step: Step, refusal: str) -> None:
