@@ -4,7 +4,7 @@ import pytest
 from tests.support.builders import a_run, a_situation
 
 from videotask_contract.phases import Phase
-from videotask_contract.steps import Step
+from videotask_contract.steps import Gate, Step
 from videotask_operator.core.decide import decide
 from videotask_operator.core.model import CreateRun
 
@@ -46,3 +46,11 @@ def test_a_run_whose_job_cannot_be_made_names_the_channel_that_is_missing_until_
     plan = decide(waits.with_runs(a_run()).build())
     assert plan.record.waiting_reason is None
     assert [type(action) for action in plan.actions] == [CreateRun]
+
+
+def test_a_film_whose_change_waits_for_a_turn_names_the_channel_that_is_missing():
+    redo = {"request": "again", "steps": [{"step": "video_generation"}]}
+    shown = a_situation(redo=redo).with_record(
+        phase=Phase.FINAL_REVIEW, step=None, review_gate=Gate.FINAL, review_round=1, waiting_reason="AwaitingApproval"
+    )
+    assert decide(shown.with_channel(None).build()).record.waiting_reason == "ChannelNotFound"

@@ -186,6 +186,7 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
             tell_of_pending_change(draft, spec, draft.open_run)
     elif not take_up_change(draft, spec, channel=_channel_spec(situation), admitted=situation.admitted):
         _go_on(draft, situation, spec)
+    _name_missing_channel(draft, situation, spec)
 
 
 def _go_on(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
@@ -202,7 +203,6 @@ def _go_on(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
         show_for_review(draft, _needs_review(draft.record, spec) or Gate.FINAL)
     else:
         _open_next_run(draft, situation, spec)
-    _name_missing_channel(draft, situation, spec)
 
 
 def _name_missing_channel(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
