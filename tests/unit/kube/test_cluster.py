@@ -77,6 +77,25 @@ async def test_a_list_that_fails_deletes_nothing(server, cluster, bodies, status
     assert list(cluster.task_keys()) == [FILM]
 
 
+async def test_every_task_gets_a_look_once_the_api_server_is_back(server, cluster, bodies) -> None:
+    server.put(objects(Kind.TASK, "studio"), bodies.task())
+    await cluster.resync()
+    seen, stop = Seen(cluster), asyncio.Event()
+    server.refuse("GET", 503)
+    keeping = asyncio.create_task(cluster.keep_synced(every_seconds=0.01, stop=stop))
+    tries = {cluster.last_resync_tried_at}
+    async with asyncio.timeout(30):
+        while len(tries) < 3:  # the second has begun, so that the first has failed
+            await asyncio.sleep(0.001)
+            tries.add(cluster.last_resync_tried_at)
+        server.refusals.clear()
+        while not seen.told:
+            await asyncio.sleep(0.001)
+    stop.set()
+    await keeping
+    assert set(seen.told) == {FILM}
+
+
 async def test_a_list_tells_of_what_changed_and_of_nothing_else(server, cluster, bodies) -> None:
     seen = Seen(cluster)
     server.put(objects(Kind.TASK, "studio"), bodies.task())

@@ -143,8 +143,12 @@ class KubeCluster:
 
     async def keep_synced(self, *, every_seconds: float, stop: asyncio.Event) -> None:
         """Resync now and then every so many seconds, sooner after a failure, until `stop` is set."""
+        is_ok = True
         while not stop.is_set():
-            is_ok = await self._try_resync()
+            was_ok, is_ok = is_ok, await self._try_resync()
+            if is_ok and not was_ok:
+                # What could not be done while the API server was away need not wait for its next try.
+                self._tell(self.task_keys())
             pause = every_seconds if is_ok else min(_RETRY_RESYNC_SECONDS, every_seconds)
             try:
                 await asyncio.wait_for(stop.wait(), timeout=pause)
