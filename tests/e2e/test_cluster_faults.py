@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.e2e.faults import (
     FaultTable,
     assert_legal,
     assert_made_once,
+    bare_pod_starts,
     container_pids,
     direct_control,
     frozen,
@@ -60,6 +62,12 @@ def is_over(film: Film, run_id: str) -> bool:
     return any(run["run_id"] == run_id and run["closed_at"] is not None for run in runs_of(film))
 
 
+def delete_with_its_job(film: Film, pod: dict[str, Any]) -> None:
+    """Delete a pod and its Job at once, as somebody who tidies up does."""
+    names = [f"pod/{pod['metadata']['name']}", f"job/{pod['metadata']['labels']['job-name']}"]
+    film.studio.cluster.kubectl("delete", *names, "--wait=false", namespace=film.namespace)
+
+
 def the_run(film: Film, step: Step) -> str:
     run = eventually(f"{step} runs", lambda: open_run(film, step), timeout_seconds=_SECONDS)
     return str(run["run_id"])
@@ -69,50 +77,44 @@ def the_run(film: Film, step: Step) -> str:
 
 
 def test_hands_the_database_and_the_report_endpoint(studio, table):
-    """One film, five faults, each in the middle of a paid step; at last even its record is lost."""
+    """One film and five faults, each in the middle of a step."""
     film = a_film(studio, "faults")
     channel = channel_of(film)
-    kubectl = studio.cluster.kubectl
-    creates = hold(studio, channel, "create")
+    images, creates = hold(studio, channel, "image"), hold(studio, channel, "create")
 
-    with hold(studio, channel, "image"):
-        job = running_pod(film, Step.ASSET_GENERATION)["metadata"]["labels"]["job-name"]
-        kubectl("delete", "job", job, "--wait=false", namespace=film.namespace)
-        ended_at = now()
-    table.add("Job deleted by hand", work_goes_on(film, ended_at), film)
-
-    with creates:
-        pod = running_pod(film, Step.VIDEO_GENERATION)
-        polls = hold(studio, channel, "poll")
-        names = [f"pod/{pod['metadata']['name']}", f"job/{pod['metadata']['labels']['job-name']}"]
-        kubectl("delete", *names, "--wait=false", namespace=film.namespace)
-        ended_at = now()
-    table.add("pod and Job deleted by hand", work_goes_on(film, ended_at), film)
+    is_held(images)
+    ended_at = kill_postgres(studio)
+    images.end()
+    table.add("PostgreSQL's pod killed", work_goes_on(film, ended_at), film)
 
     speeches = hold(studio, channel, "speech")
-    polls.wait()
+    is_held(creates)
     pids = container_pids(eventually("PostgreSQL is ready", lambda: postgres_pod(studio)))
     if pids:
         with frozen(pids):
-            polls.end()
+            creates.end()
             lasts(DATABASE_OUTAGE_SECONDS)
         ended_at = now()
         table.add(f"PostgreSQL frozen for {DATABASE_OUTAGE_SECONDS} s", work_goes_on(film, ended_at), film)
-    polls.end()
+    creates.end()
 
     effects = hold(studio, channel, "sfx")
     is_held(speeches)
-    narration = the_run(film, Step.NARRATION_GENERATION)
-    with unreachable_reports(studio):
-        speeches.end()
-        eventually("the narration's run is over", lambda: is_over(film, narration), timeout_seconds=_SECONDS)
-        assert open_run(film, Step.SFX_GENERATION), "an exit whose report nobody heard leads to the next step"
-    table.add("report endpoint unreachable for a step", work_goes_on(film, now()), film)
+    delete_with_its_job(film, running_pod(film, Step.NARRATION_GENERATION))
+    speeches.end()
+    table.add("pod and Job deleted by hand", work_goes_on(film, now()), film)
 
     is_held(effects)
-    ended_at = kill_postgres(studio)
-    effects.end()
-    table.add("PostgreSQL's pod killed", work_goes_on(film, ended_at), film)
+    run = the_run(film, Step.SFX_GENERATION)
+    with unreachable_reports(studio):
+        effects.end()
+        eventually("the effects' run is over", lambda: is_over(film, run), timeout_seconds=_SECONDS)
+        assert open_run(film, Step.VIDEO_ASSEMBLY), "an exit whose report nobody heard leads to the next step"
+    table.add("report endpoint unreachable for a step", work_goes_on(film, now()), film)
+
+    job = running_pod(film, Step.VIDEO_ASSEMBLY)["metadata"]["labels"]["job-name"]
+    studio.cluster.kubectl("delete", "job", job, "--wait=false", namespace=film.namespace)
+    table.add("Job deleted by hand", work_goes_on(film, now()), film)
 
     film.wait_phase(Phase.FINAL_REVIEW)
     table.close(film, *assert_made_once(film, scenes=SCENES))
@@ -145,6 +147,11 @@ def test_a_lost_record_pays_nothing_by_itself_and_goes_on_at_a_persons_word(stud
     assert_legal(film)
 
 
+def note_with_bare_pod(table: FaultTable, film: Film, fault: str, ended_at: datetime) -> None:
+    bare_pod_seconds = bare_pod_starts(film.studio, film.namespace, ended_at)
+    table.add(fault, work_goes_on(film, ended_at), film, bare_pod_seconds=bare_pod_seconds)
+
+
 # --- the API server and the container runtime ---------------------------------------------------------------------
 
 
@@ -157,11 +164,12 @@ def test_the_api_server_and_the_container_runtime(studio, cluster, table):
 
     images, creates = hold(studio, channel, "image"), hold(studio, channel, "create")
     is_held(images)
-    with without_part("apiserver"):
+    # By SIGKILL: it says goodbye to nobody, and its own address stays in the Service that points to it.
+    with without_part("apiserver", "--kill"):
         images.end(control)
         lasts(API_OUTAGE_SECONDS)
     ended_at = now()
-    table.add(f"API server stopped for {API_OUTAGE_SECONDS} s", work_goes_on(film, ended_at), film)
+    note_with_bare_pod(table, film, f"API server stopped for {API_OUTAGE_SECONDS} s", ended_at)
 
     is_held(creates)
     speeches = hold(studio, channel, "speech")
@@ -169,13 +177,13 @@ def test_the_api_server_and_the_container_runtime(studio, cluster, table):
         creates.end(control)
         lasts(API_OUTAGE_SECONDS)
     ended_at = now()
-    table.add(f"API server frozen for {API_OUTAGE_SECONDS} s", work_goes_on(film, ended_at), film)
+    note_with_bare_pod(table, film, f"API server frozen for {API_OUTAGE_SECONDS} s", ended_at)
 
     is_held(speeches)
     with without_part("containerd", "--kill"):
         speeches.end(control)
     ended_at = now()
-    table.add("container runtime restarted", work_goes_on(film, ended_at), film)
+    note_with_bare_pod(table, film, "container runtime restarted", ended_at)
     assert parts["containerd"] != native_parts(cluster)["containerd"]
 
     film.wait_phase(Phase.FINAL_REVIEW)
