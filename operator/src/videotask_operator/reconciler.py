@@ -652,11 +652,10 @@ def lump_of(report: FinalReport, *, at: datetime) -> Spend:
 
 
 def _unseen_pod_of_closing_run(situation: Situation, plan: Plan) -> str | None:
-    """Return the pod at work that no look has shown, where the plan closes its run without its report."""
+    """Return the pod at work that no look has shown, where the plan closes its run without its word."""
     open_before = {run.run_id for run in situation.runs if run.is_open}
     known = {pod.uid for pod in situation.observed.pods} | {None}
-    reported = {report.run_id for report in plan.reports}
-    closed = (run for run in plan.runs if not run.is_open and run.run_id in open_before - reported)
+    closed = (run for run in plan.runs if not run.is_open and run.run_id in open_before)
     return next((run.permitted_pod_uid for run in closed if run.permitted_pod_uid not in known), None)
 
 

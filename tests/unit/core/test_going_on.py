@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from tests.support.builders import a_run, a_situation
+from tests.support.builders import a_resource, a_run, a_situation
 
 from videotask_contract.phases import Phase
 from videotask_contract.steps import Gate, Step
+from videotask_operator.core.admission import holds_place
 from videotask_operator.core.decide import decide
 from videotask_operator.core.model import CreateRun
 
@@ -54,3 +57,26 @@ def test_a_film_whose_change_waits_for_a_turn_names_the_channel_that_is_missing(
         phase=Phase.FINAL_REVIEW, step=None, review_gate=Gate.FINAL, review_round=1, waiting_reason="AwaitingApproval"
     )
     assert decide(shown.with_channel(None).build()).record.waiting_reason == "ChannelNotFound"
+
+
+def test_a_spec_that_breaks_at_a_gate_takes_no_place_of_the_fleet():
+    shown = a_situation().with_record(
+        phase=Phase.ASSETS_READY,
+        step=Step.COMPOSITE_CREATION,
+        review_gate=Gate.ASSETS,
+        review_round=1,
+        waiting_reason="AwaitingApproval",
+    )
+    broken = replace(a_resource(), spec=None, spec_error="title: must not be blank")
+    record = decide(shown.with_resource(broken).build()).record
+    assert not holds_place(record.phase, record.waiting_reason)
+    mended = a_situation().with_record(**{name: getattr(record, name) for name in type(record).__slots__})
+    assert decide(mended.build()).record.waiting_reason == "AwaitingApproval"
+
+
+def test_a_film_whose_spec_is_mended_asks_for_a_turn_before_it_goes_on():
+    film = a_situation().with_record(
+        phase=Phase.ASSETS_READY, step=Step.COMPOSITE_CREATION, waiting_reason="InvalidSpec"
+    )
+    plan = decide(film.build())
+    assert (plan.record.waiting_reason, plan.wants_turn, plan.actions) == ("WaitingForTurn", True, ())

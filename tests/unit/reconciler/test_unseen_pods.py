@@ -3,9 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.builders import NOON, a_channel, a_resource
+from tests.support.builders import NOON, a_channel, a_failed_report, a_job, a_pod, a_resource
 from tests.support.memory_cluster import MemoryCluster
 
+from videotask_contract.errors import FailureClass
+from videotask_contract.report import Failure
 from videotask_contract.resources import DesiredState
 from videotask_operator.core.model import RunOutcome, TaskKey
 from videotask_operator.reconciler import Reconciler
@@ -81,3 +83,18 @@ async def test_a_film_is_not_suspended_while_its_pod_works_unseen(cluster):
     cluster.hidden.clear()
     await reconciler.reconcile(KEY)
     assert [run.outcome for run in await runs(reconciler)] == [RunOutcome.STOPPED]
+
+
+async def test_a_pod_that_was_refused_the_permit_has_no_word_on_the_run_of_an_unseen_one(cluster):
+    reconciler = await begun(cluster)
+    [run] = await runs(reconciler)
+    failure = Failure(failure_class=FailureClass.NOT_PERMITTED, message="another pod holds the start permit")
+    message = a_failed_report(run, failure, done=0).model_dump_json(by_alias=True, exclude_none=True)
+    refused = a_pod(run, finished=True, running=False, exit_code=16, termination_message=message)
+    cluster.pods[refused.name] = refused
+    cluster.jobs[run.job_name] = (cluster.orders[0], a_job(run))
+    await reconciler.reconcile(KEY)
+    assert [run.is_open for run in await runs(reconciler)] == [True]
+    cluster.hidden.clear()
+    await reconciler.reconcile(KEY)
+    assert next(run.is_open for run in await runs(reconciler)) is False

@@ -19,6 +19,7 @@ _LAID_DOWN: Final = frozenset(
         "ChannelPaused",
         "FleetPaused",
         "InvalidChange",
+        "InvalidSpec",
         "NarrationTooLong",
         "RedoRefused",
         "Rejected",

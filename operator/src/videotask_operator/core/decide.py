@@ -226,7 +226,10 @@ def _hold_invalid(draft: Draft, situation: Situation, task: TaskResource) -> Non
 def _take_over(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
     """Take a valid spec's words into the record."""
     if draft.record.waiting_reason == "InvalidSpec":
-        draft.change(waiting_reason=None, message=draft.record.error or TABLE[draft.record.phase].meaning)
+        # Its place of the fleet went to another meanwhile.
+        reason = "WaitingForTurn" if draft.record.phase in PLACE_HOLDING else None
+        reason = "AwaitingApproval" if draft.record.review_gate is not None else reason
+        draft.change(waiting_reason=reason, message=draft.record.error or TABLE[draft.record.phase].meaning)
     draft.change(priority=spec.priority, title=spec.title, channel=spec.channel_ref.name)
     _estimate(draft, situation, spec)
 
