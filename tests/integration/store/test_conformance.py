@@ -201,6 +201,13 @@ class TestTasks:
         working = set(Phase) - STOPPED - waiting_for_people - {Phase.QUEUED}
         assert seen == {Phase.QUEUED.value: False} | {phase.value: True for phase in working}
 
+    async def test_a_film_at_a_gate_or_held_by_what_a_person_must_mend_holds_no_place(self, store):
+        for reason in ("AwaitingApproval", "Rejected", "RedoRefused", "RetryScheduled", None):
+            name = reason or "works"
+            await given(store, a_record(uid=name, name=name, phase=Phase.VIDEO_READY, waiting_reason=reason))
+        seen = {task.uid for task in await ask(store, "load_active_tasks") if task.active}
+        assert seen == {"RetryScheduled", "works"}
+
     async def test_active_tasks_come_oldest_first_with_what_admission_needs(self, store):
         young = a_record(uid="young", name="young", queued_at=LATER, priority=Priority.LOW, channel="hills")
         await given(store, young, a_record(uid="old"))

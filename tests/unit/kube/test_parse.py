@@ -174,6 +174,14 @@ def test_a_pod_under_deletion_waits_for_nothing(bodies) -> None:
     pod = parse_pod(bodies.pod(status={"phase": "Pending"}, metadata={"deletionTimestamp": "2026-11-21T12:00:00Z"}))
     assert pod.deleting
     assert pod.waiting_reason is None
+    assert pod.deletion_at == datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    assert parse_pod(bodies.pod(status={"phase": "Pending"})).deletion_at is None
+
+
+def test_a_pod_names_the_node_it_is_on(bodies) -> None:
+    body = bodies.pod(status={"phase": "Running"})
+    assert parse_pod({**body, "spec": {"nodeName": "node-7"}}).node == "node-7"
+    assert parse_pod({**body, "spec": {}}).node is None
 
 
 def test_an_evicted_pod_is_disrupted(bodies) -> None:
