@@ -80,7 +80,8 @@ class ForkServer:
 @asynccontextmanager
 async def fork_server(folder: Path) -> AsyncIterator[ForkServer]:
     """Start the warm process and end it, with whatever still runs."""
-    environment = {**os.environ, "PYTHONPATH": str(HOOKS), "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    path = os.pathsep.join(filter(None, [str(HOOKS), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).with_name("fork_server.py")),
