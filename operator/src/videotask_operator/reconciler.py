@@ -132,6 +132,8 @@ class Reconciler:
         self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
         """Films that wait for nothing but a slot, by account and uid."""
         self._look_wanted = asyncio.Event()
+        self._channels_shown: dict[str, dict[str, Any]] = {}
+        """What each Channel's status said last, by uid: a cache that lags must not make one event two."""
 
     # --- running --------------------------------------------------------------------------------------------
 
@@ -258,7 +260,8 @@ class Reconciler:
                 fleet_paused=self.settings.fleet_paused,
             )
             await self.cluster.save_channel_status(channel, status)
-            event = channel_event(channel.status, status)
+            event = channel_event(self._channels_shown.get(channel.uid, channel.status), status)
+            self._channels_shown[channel.uid] = status
             if event is not None:
                 await self.cluster.post_channel_event(channel, event)
         except NotLeaderError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.support.quiet_studio import QuietStudio
 
@@ -232,3 +234,12 @@ async def test_a_channel_that_is_changed_or_gone_lifts_what_its_film_found_out(h
     await studio.look()
     assert await blocks_of(studio) == ()
     assert studio.step_of("bound") is Step.ASSET_GENERATION
+
+
+async def test_a_cache_that_lags_behind_makes_one_event_not_two():
+    studio = await blocked()
+    stale = studio.cluster.channels_by_name["studio", "tides"]
+    for _ in range(3):
+        studio.cluster.apply_channel(replace(stale, status={}))
+        await studio.look(seconds=30)
+    assert [event.reason for _, event in studio.cluster.channel_events] == ["AccountRefused"]

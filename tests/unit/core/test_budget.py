@@ -9,13 +9,16 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.builders import a_channel, a_record, a_resource, a_storyboard
+from tests.support.builders import NOON, a_channel, a_record, a_resource, a_run, a_situation, a_storyboard
 
+from videotask_contract.errors import FailureClass
+from videotask_contract.phases import Phase
 from videotask_contract.prices import PriceTable
 from videotask_contract.steps import Step
 from videotask_operator.core.budget import Reservation, decide_reservation
+from videotask_operator.core.decide import decide
 from videotask_operator.core.estimate import estimate_by_step
-from videotask_operator.core.model import Money
+from videotask_operator.core.model import Money, RunOutcome
 
 PRICES = PriceTable()
 NINE_DOLLARS = {
@@ -113,3 +116,35 @@ def test_no_reservation_passes_a_cap_and_a_refusal_is_never_without_advice(
     assert got.usd == 0 or spent + reserved + got.usd <= budget
     assert got.usd == 0 or day_spent + day_reserved + got.usd <= day
     assert (got.refusal is None) or (got.usd == 0 and patch_in(got.refusal))
+
+
+class TestAStepThatGaveUp:
+    """It stopped while calls were under way at their upper bounds; the record tells what was left of them."""
+
+    def situation(self, **run):
+        broke = a_run(
+            step=Step.VIDEO_GENERATION,
+            closed_at=NOON,
+            outcome=RunOutcome.FAILED,
+            failure_class=FailureClass.OVER_BUDGET,
+            failure_message="the next call may cost $1.7500, and $3.5000 are under way; " * 9,
+            reserved_usd=Decimal("4.93"),
+            spent_usd=Decimal("2.80"),
+            ledger_read=True,
+            total=6,
+            **run,
+        )
+        record = {"phase": Phase.BUDGET_EXCEEDED, "step": Step.VIDEO_GENERATION, "last_run_number": 1}
+        money = Money(task_spent_usd=Decimal("2.87"))
+        asked = a_situation(**NINE_DOLLARS, budgetUSD="5.00").with_record(**record)
+        return decide(asked.with_runs(broke).but(money=money, admitted=True).build())
+
+    def test_goes_on_with_what_its_calls_did_not_need(self):
+        plan = self.situation(done=2)
+        (run,) = plan.runs
+        assert (run.number, run.reserved_usd) == (2, Decimal("2.13"))
+
+    def test_stays_where_it_is_when_it_made_nothing_and_says_how_to_go_on(self):
+        plan = self.situation(done=2, kept=2)
+        assert (plan.record.phase, plan.runs) == (Phase.BUDGET_EXCEEDED, ())
+        assert patch_in(plan.record.message[:500])["budgetUSD"]

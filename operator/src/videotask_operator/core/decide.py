@@ -51,6 +51,8 @@ from videotask_operator.core.slots import decide_grant
 from videotask_operator.core.watch_run import UNREACHABLE, end_run, watch_run
 
 _LOOK_AGAIN_SECONDS = 30
+_STEPS_WORDS = 220
+"""Of a step's own message, where the command that mends it must stand beside it in a status of 500 characters."""
 _SUSPENDED = "a person suspended it; set spec.state to Running to go on"
 _RECORD_LOST = "its record was lost"
 
@@ -592,12 +594,16 @@ def _must_read_ledger(draft: Draft, step: Step) -> bool:
 
 
 def _still_too_little(draft: Draft, step: Step, offered: Reservation) -> str | None:
-    """Return why a step that gave up for want of money stays so: it would be offered no more than it had left."""
+    """Return why a step that gave up for want of money stays so: it would be offered no more than it had left.
+
+    One that made something goes on with what its calls under way had reserved and did not need: each run makes more.
+    """
     last = next((run for run in reversed(draft.runs.values()) if run.step is step), None)
-    if last is None or last.failure_class is not FailureClass.OVER_BUDGET:
+    if last is None or last.failure_class is not FailureClass.OVER_BUDGET or last.done > last.kept:
         return None
     left = last.reserved_usd - last.spent_usd
-    return f"{last.failure_message}; {offered.advice}" if offered.usd <= left else None
+    why = (last.failure_message or "")[:_STEPS_WORDS]
+    return f"{why}; {offered.advice}" if offered.usd <= left else None
 
 
 def _exceed_budget(draft: Draft, step: Step, refusal: str) -> None:

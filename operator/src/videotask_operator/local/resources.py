@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import uuid
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,7 +46,11 @@ def load_channel(folder: LocalFolder, *, namespace: str, name: str) -> ChannelRe
     manifest, problem = _load_manifest(folder.channels / f"{name}.yaml", kind="Channel")
     spec, spec_error = (None, problem) if problem else _parse_spec(ChannelSpec, manifest)
     uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{folder.root.resolve()}/channels/{name}"))
-    return ChannelResource(namespace=namespace, name=name, uid=uid, spec=spec, spec_error=spec_error)
+    # Nobody counts a Channel's versions here; a checksum differs when the spec does, and no more is asked of it.
+    generation = zlib.crc32(spec.model_dump_json().encode()) if spec else 0
+    return ChannelResource(
+        namespace=namespace, name=name, uid=uid, spec=spec, spec_error=spec_error, generation=generation
+    )
 
 
 def save_status(folder: LocalFolder, *, name: str, uid: str, status: dict[str, Any]) -> None:
