@@ -211,10 +211,13 @@ async def test_links_are_removed_and_never_followed(tmp_path: Path) -> None:
     assert files(volume) == set()
     assert (outside / "film.mp4").read_bytes() == b"not ours"
 
-    (tmp_path / "link").symlink_to(outside)
+    other = tmp_path / "other"
+    await a_made_film(other)
+    before = files(other)
+    (tmp_path / "link").symlink_to(other)
     refused = await program(tmp_path / "link", "--all")
     assert refused.code == ExitCode.BAD_INPUT
-    assert (outside / "film.mp4").exists()
+    assert files(other) == before
 
 
 async def test_files_that_no_ledger_knows_are_not_removed(tmp_path: Path) -> None:
