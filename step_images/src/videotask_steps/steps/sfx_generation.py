@@ -37,7 +37,7 @@ async def work(context: StepContext) -> None:
     scenes = list(numbered_scenes(context.storyboard))
     context.progress.start(len(scenes), "making sound effects")
     narrations = read_ledger(context.volume, Step.NARRATION_GENERATION)
-    wanted = [(number, scene, _seconds(context, narrations, number, scene)) for number, scene in scenes]
+    wanted = [(number, scene, serving_seconds(context, narrations, number, scene)) for number, scene in scenes]
     settings, key = provider_settings(task, Provider.ELEVENLABS), provider_key(Provider.ELEVENLABS)
     async with ElevenLabsClient(settings, key) as client:
         await make_items(
@@ -62,7 +62,7 @@ def _fitting(task: TaskFile, narration_seconds: float) -> float:
     return min(MAX_EFFECT_SECONDS, max(MIN_EFFECT_SECONDS, round(frames / rate, 2)))
 
 
-def _seconds(context: StepContext, narrations: LedgerView, number: str, scene: Scene) -> float:
+def serving_seconds(context: StepContext, narrations: LedgerView, number: str, scene: Scene) -> float:
     """Return the length of the effect that serves the scene: the one that fits, or the one that is there already.
 
     Another take of the narration is a little longer or shorter. The effect made for an earlier one is not paid again
