@@ -108,8 +108,9 @@ def merge(document, patch_of):
 
 
 def fail(words):
-    print("Warning: something else that kubectl says", file=sys.stderr)
     print(words, file=sys.stderr)
+    print("Warning: something else that kubectl says", file=sys.stderr)
+    print("E1122 01:08:04.528652   24191 memcache.go:265] and its log", file=sys.stderr)
     sys.exit(1)
 
 

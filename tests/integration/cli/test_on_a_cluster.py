@@ -101,6 +101,7 @@ def test_who_may_not_approve_is_told_the_servers_words_and_who_can_help(cluster,
     assert "ada may not change approvals" in said
     assert "--clusterrole=videotask-approver" in said
     assert "something else that kubectl says" not in said
+    assert "memcache" not in said
 
 
 def test_a_dry_run_prints_the_patch_and_sends_none(cluster, capsys):

@@ -130,6 +130,7 @@ def test_a_pipe_gets_a_line_for_each_change_and_none_for_the_same_again(task):
         [
             [Seen(one), Seen(other)],
             [Seen(one)],
+            [Seen(at_work(task, takes=[{"step": "video_generation", "item": "3", "take": 1}]))],
             [Seen(at_work(task, done=8))],
             [Seen(other, is_gone=True)],
             [Seen(other, is_gone=True)],

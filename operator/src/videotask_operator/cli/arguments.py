@@ -14,12 +14,14 @@ from videotask_contract.steps import Gate, Step
 from videotask_operator.cli import commands
 from videotask_operator.cli.completion import SHELLS
 from videotask_operator.cli.wishes import SETTINGS
+from videotask_operator.core.costs import CostKey
 
 _DESCRIPTION: Final = "Films as VideoTasks: watch them, decide on them, change them, fetch them."
 _EPILOG: Final = """\
 where
-  A cluster, as the user of your kubeconfig (-n, --context, --kubeconfig), or the folder of an operator
-  on this machine (--folder DIR, or VIDEOTASK_FOLDER; `make demo` leaves .build/demo/operator).
+  A cluster, as the user of your kubeconfig (-n, --context, --kubeconfig), or
+  the folder of an operator on this machine (--folder DIR, VIDEOTASK_FOLDER;
+  `make demo` leaves .build/demo/operator).
 
 examples
   videotask get -w                              all films, live
@@ -33,8 +35,9 @@ exit codes
   4 not possible where the film stands   5 try again   130 interrupted
 """
 _COSTS_EPILOG: Final = """\
-The operator's own program answers, from its record: in a cluster by `kubectl exec` into its pod, which takes that
-right in its namespace; on a laptop from the folder's database. All words are handed to it as they are.
+The operator's own program answers, from its record: in a cluster by
+`kubectl exec` into its pod, which takes that right in its namespace; on a
+laptop from the folder's database. Without -n it tells of all films.
 
 examples
   videotask costs --month 2026-11 --by channel
@@ -51,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"videotask {VERSION}")
-    adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    adder = parser.add_subparsers(
+        prog="videotask", dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS
+    )
     _add_looking(adder)
     _add_deciding(adder)
     _add_changing(adder)
@@ -294,9 +299,10 @@ def _add_getting(adder: Any) -> None:
         help="where the operator runs",
     )
     costs.add_argument(
-        "--month", metavar="YYYY-MM", help="one month; --month alone: the current one", nargs="?", const=""
+        "--month", metavar="YYYY-MM", help="by the channels' own clocks (default: this month)", nargs="?", const=""
     )
-    costs.add_argument("--by", metavar="WORDS", help="channel, provider, film, …, by commas")
+    costs.add_argument("--by", metavar="WORDS", help=f"a list of {', '.join(CostKey)} (default: channel)")
+    costs.add_argument("--channel", metavar="NAME", help="only this channel's films")
     _output(costs, "table", "csv", "json")
     costs.set_defaults(run=commands.costs)
 

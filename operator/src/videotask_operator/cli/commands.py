@@ -45,6 +45,7 @@ from videotask_operator.cli.takes import ask_redo, choose_takes, name_request
 from videotask_operator.cli.task import Task, parse
 from videotask_operator.cli.watching import watch_film, watch_films
 from videotask_operator.cli.wishes import wish_cancel, wish_resume, wish_retry, wish_settings, wish_suspend
+from videotask_operator.core.costs import parse_keys, parse_month
 
 FOLDER_VARIABLE: Final = "VIDEOTASK_FOLDER"
 _SCENE_FLAGS: Final = {
@@ -218,10 +219,16 @@ def logs(options: argparse.Namespace) -> CommandExit:
 def costs(options: argparse.Namespace) -> CommandExit:
     """Have the operator's program print the costs."""
     words: list[str] = []
-    if options.month is not None:
-        words += ["--month", options.month or f"{datetime.now(UTC):%Y-%m}"]
+    if options.month:
+        parse_month(options.month)  # here, because the program's complaint would come as a line of its log
+        words += ["--month", options.month]
     if options.by is not None:
+        parse_keys(options.by)
         words += ["--by", options.by]
+    if options.channel is not None:
+        words += ["--channel", options.channel]
+    if options.namespace is not None:
+        words += ["--namespace", options.namespace]
     if options.output is not None:
         words += ["-o", options.output]
     return CommandExit.DONE if open_place(options).show_costs(words) == 0 else CommandExit.FAILED

@@ -234,10 +234,12 @@ class FolderPlace:
             start_postgres,
             stop_postgres,
         )
+        from videotask_operator.logs import configure_logs  # noqa: PLC0415
 
         folder = self.folder.root / "postgres"
         if not (folder / "data").is_dir():
             raise PermanentError(f"{self.folder.root} holds no database: no operator has worked there yet")
+        configure_logs("warning")  # to stderr: what is printed belongs to the costs
         running = find_postgres(folder)
         server = running or start_postgres(folder)
         try:

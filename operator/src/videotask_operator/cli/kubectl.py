@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,14 +15,16 @@ from videotask_contract.errors import PermanentError, TransientError
 
 _MAX_ERROR_CHARACTERS: Final = 1000
 _SERVER_SAID: Final = "Error from server"
+_ASIDE: Final = re.compile(r"Warning: |[EWIF]\d{4} \d\d:")
+"""What kubectl says beside its complaint: the server's warnings and its own log."""
 
 
 class KubectlError(PermanentError):
     """kubectl failed; `reason` is the API server's own word for it (NotFound, Conflict, Forbidden, …) or empty."""
 
     def __init__(self, command: str, complaint: str) -> None:
-        said = complaint.strip()
-        # kubectl warns on stderr too; the complaint is the last thing it says.
+        lines = [line for line in complaint.strip().splitlines() if not _ASIDE.match(line)]
+        said = "\n".join(lines)
         said = said[max(said.rfind(_SERVER_SAID), 0) :]
         super().__init__(f"kubectl {command}: {said[-_MAX_ERROR_CHARACTERS:]}")
         self.said = said

@@ -74,6 +74,7 @@ class _Board:
         self._wide = wide
         self._with_namespace = with_namespace
         self._tasks: dict[_Key, Task] = {}
+        self._shown: dict[_Key, tuple[object, ...]] = {}
         self._printed_header = False
 
     def take(self, looks: Sequence[Seen]) -> list[Seen]:
@@ -87,7 +88,8 @@ class _Board:
 
     def lines_of(self, looks: Sequence[Seen]) -> list[Text]:
         """Return the lines that tell the news, the header before the first one."""
-        news = {_key(look): look for look in self.take(looks)}
+        news = {_key(look): look for look in self.take(looks) if self._shown.get(_key(look)) != _shown(look)}
+        self._shown |= {key: _shown(look) for key, look in news.items()}
         if not news:
             return []
         # All are laid out, so that columns stand below each other; only what changed is printed.
@@ -116,6 +118,12 @@ class _Board:
 
 def _key(look: Seen) -> _Key:
     return look.task.namespace, look.task.name
+
+
+def _shown(look: Seen) -> tuple[object, ...]:
+    """Return what of a film stands in its line, but for its age."""
+    task = look.task
+    return look.is_gone, task.phase, task.progress_words(), task.cost_usd, task.message
 
 
 def _hint(task: Task, flags: str) -> list[str]:
