@@ -46,7 +46,7 @@ def begin_storm(control: ControlClient) -> None:
 @pytest.mark.parametrize(
     ("films", "scenes"),
     [
-        pytest.param(1, 3, id="1-film"),
+        pytest.param(1, 2, id="1-film"),
         pytest.param(
             3,
             6,
