@@ -3,13 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.builders import a_resource, a_run, a_situation
+from tests.support.builders import NOON, a_job, a_resource, a_run, a_situation
 
 from videotask_contract.phases import Phase
 from videotask_contract.steps import Gate, Step
 from videotask_operator.core.admission import holds_place
 from videotask_operator.core.decide import decide
-from videotask_operator.core.model import CreateRun
+from videotask_operator.core.model import CreateRun, RunOutcome
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,10 @@ def test_a_suspended_film_whose_record_was_lost_asks_for_both_words_one_after_th
 
 
 def test_a_run_whose_job_cannot_be_made_names_the_channel_that_is_missing_until_it_is_back():
-    film = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(a_run())
+    earlier = a_run(outcome=RunOutcome.LOST, closed_at=NOON)
+    run = a_run(number=2)
+    film = a_situation().with_record(phase=Phase.GENERATING_ASSETS, last_run_number=2).with_runs(earlier, run)
+    film.seeing(a_job(earlier))  # Jobs stay as long as their film
     plan = decide(film.with_channel(None).build())
     assert (plan.record.waiting_reason, plan.actions) == ("ChannelNotFound", ())
     assert "create it" in plan.record.message

@@ -419,7 +419,8 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
         channel=_channel_spec(situation),
         rules=situation.rules,
     )
-    if task is not None and task.spec is not None and run.job_created_at is None and not situation.observed.jobs:
+    is_made = run.job_created_at is not None or any(job.run_id == run.run_id for job in situation.observed.jobs)
+    if task is not None and task.spec is not None and not is_made:
         _name_missing_channel_of_job(draft, situation, task.spec)
 
 
