@@ -226,6 +226,20 @@ class TestRedo:
         assert (back.phase, back.waiting_reason, back.review_round) == (Phase.FINAL_REVIEW, "AwaitingApproval", 3)
         assert back.message == "a person decides: final (round 3)"
 
+    def test_taking_a_request_back_that_waits_for_a_place_shows_again_what_a_person_decides(self):
+        waits = plan_of(film_of(redo=REDO_CLIPS)().with_record(**on_show())).record
+        back = plan_of(film_of()().with_record(**fields_of(waits)))
+        assert (back.record.waiting_reason, back.wants_turn) == ("AwaitingApproval", False)
+        failed = a_film(at=Phase.VIDEO_ERROR, step=Step.VIDEO_GENERATION, error="scene 7: SAFETY")
+        waits = plan_of(film_of(redo=REDO_CLIPS)().with_record(**failed)).record
+        back = plan_of(film_of()().with_record(**fields_of(waits))).record
+        assert (back.phase, back.waiting_reason, back.message) == (Phase.VIDEO_ERROR, None, "scene 7: SAFETY")
+
+    def test_a_raised_attempt_that_waits_for_a_place_goes_on_waiting(self):
+        failed = a_film(at=Phase.VIDEO_ERROR, step=Step.VIDEO_GENERATION, waiting_reason="WaitingForTurn")
+        plan = plan_of(film_of(attempt=2)().with_record(**failed))
+        assert (plan.wants_turn, plan.record.waiting_reason) == (True, "WaitingForTurn")
+
     @pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.CANCELLED])
     def test_of_a_film_that_is_over_with_it_is_refused_once(self, phase):
         record = {**on_show(), "phase": phase, "review_gate": None, "waiting_since": None}

@@ -199,7 +199,7 @@ def take_up_change(draft: Draft, spec: VideoTaskSpec, *, channel: ChannelSpec | 
     if refusal is not None:
         draft.wait(refusal.reason, refusal.message, warn=True)
         return True
-    if record.waiting_reason in REFUSALS | {PENDING}:
+    if record.waiting_reason in REFUSALS | {PENDING} or (change is None and _had_asked_for_a_place(record)):
         _forget_refusal(draft)
     if change is None:
         return False
@@ -236,6 +236,11 @@ def refuse_change_of_final(draft: Draft, spec: VideoTaskSpec) -> None:
         draft.wait(FINAL, words, warn=True)
     elif record.waiting_reason == FINAL:
         draft.change(waiting_reason=None, message=f"{record.phase.value}; nothing is asked of it any more")
+
+
+def _had_asked_for_a_place(record: TaskRecord) -> bool:
+    """Tell whether a film that waits for a person asked for a place of the fleet, perhaps for what was taken back."""
+    return record.waiting_reason == "WaitingForTurn" and (record.review_gate is not None or record.phase in ERRORS)
 
 
 def _forget_refusal(draft: Draft) -> None:
