@@ -144,7 +144,15 @@ def test_a_pipe_gets_a_line_for_each_change_and_none_for_the_same_again(task):
 
 def film_watched(*tasks, until=None, is_gone=False):
     out = io.StringIO()
-    looks = [[Seen(one)] for one in tasks] + ([[Seen(tasks[-1], is_gone=True)]] if is_gone else [])
+
+    def look():
+        for one in tasks:
+            yield [Seen(one)]
+        if is_gone:
+            yield [Seen(tasks[-1], is_gone=True)]
+            pytest.fail("it went on looking for a film that is gone")
+
+    looks = look()
     code = watch_film(Console(file=out, width=100), looks, title="heron", flags="", until=until)
     return code, out.getvalue()
 

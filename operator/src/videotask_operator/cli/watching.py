@@ -77,18 +77,17 @@ class _Board:
         self._shown: dict[_Key, tuple[object, ...]] = {}
         self._printed_header = False
 
-    def take(self, looks: Sequence[Seen]) -> list[Seen]:
-        """Take up what was seen and return what of it is news."""
-        news = [look for look in looks if self._is_news(look)]
-        tasks = self._tasks | {_key(look): look.task for look in news}
-        gone = {_key(look) for look in news if look.is_gone}
+    def take(self, looks: Sequence[Seen]) -> None:
+        """Take up what was seen."""
+        tasks = self._tasks | {_key(look): look.task for look in looks}
+        gone = {_key(look) for look in looks if look.is_gone}
         # Replaced whole: the table is drawn by another thread.
         self._tasks = {key: task for key, task in sorted(tasks.items(), key=itemgetter(0)) if key not in gone}
-        return news
 
     def lines_of(self, looks: Sequence[Seen]) -> list[Text]:
         """Return the lines that tell the news, the header before the first one."""
-        news = {_key(look): look for look in self.take(looks) if self._shown.get(_key(look)) != _shown(look)}
+        self.take(looks)
+        news = {_key(look): look for look in looks if self._shown.get(_key(look)) != _shown(look)}
         self._shown |= {key: _shown(look) for key, look in news.items()}
         if not news:
             return []
@@ -107,10 +106,6 @@ class _Board:
         if not self._tasks:
             return Text("no VideoTasks yet", style="dim")
         return Group(*self._lines(list(self._tasks.values()), width=self._console.width))
-
-    def _is_news(self, look: Seen) -> bool:
-        known = self._tasks.get(_key(look))
-        return known is not None if look.is_gone else known is None or known.resource != look.task.resource
 
     def _lines(self, tasks: list[Task], *, width: int | None) -> list[Text]:
         return film_lines(tasks, now=self._clock(), width=width, wide=self._wide, with_namespace=self._with_namespace)
