@@ -64,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="every mutant")
     kinds = ["both", "functions", "tables"]
     parser.add_argument("--kind", choices=kinds, default="both", help="what is changed (default: both)")
+    parser.add_argument("--file", action="append", metavar="GLOB", help='only these files, as "src/*/core/budget.py"')
+    parser.add_argument("--tests", action="append", metavar="PATH", help="only these tests notice: faster, and less")
     parser.add_argument("--only", metavar="WORD", default="", help="only mutants with this word in their names")
     parser.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=f"how many (default: {SAMPLE})")
     parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"which ones (default: {SEED})")
@@ -87,10 +89,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _try_functions(options: argparse.Namespace) -> None:
-    tree = Tree(_PLACE / "tree")
+    tree = Tree(_PLACE / "tree", files=options.file or (), tests=options.tests or ())
     with progress("Copying the packages and making mutants"):
         tree.make(commit=options.commit)
-        names = tree.names()
+        names = tree.mutants()
     chosen = _sample(names, names, options)
     began = time.monotonic()
     with progress(f"Trying {len(chosen)} mutants of functions; .build/mutation/mutmut.txt tells how far it is"):
