@@ -105,6 +105,13 @@ def test_a_long_ledger_becomes_short() -> None:
     assert told_by(left) == told_by(history)
 
 
+def test_every_tombstone_stays() -> None:
+    tombstones = [a_record(RecordKind.TOMBSTONE, number, call_id="paid", item=f"{number:02}") for number in range(5)]
+    compacted = compacted_ledger(written([*tombstones, *a_long_history()]))
+    assert compacted is not None
+    assert list(parse_ledger(compacted))[:5] == tombstones
+
+
 def test_a_short_ledger_and_one_whose_lines_count_stay_as_they_are() -> None:
     assert compacted_ledger(written(a_long_history()[:1000])) is None
     calls = [
