@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,9 +30,16 @@ class Forked:
     stderr: Path
     code: asyncio.Future[int]
 
-    async def end(self, *, seconds: float = 60.0) -> Ended:
-        async with asyncio.timeout(seconds):
-            code = await self.code
+    async def end(self, *, seconds: float = 120.0) -> Ended:
+        """Wait for the end; one that outlives its deadline is killed and fails the test."""
+        try:
+            async with asyncio.timeout(seconds):
+                code = await asyncio.shield(self.code)
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+            await self.code
+            said = self.stderr.read_text(errors="replace")
+            raise AssertionError(f"still running after {seconds} s:\n{said[-4000:]}") from None
         return self.program.ended(code, self.stderr.read_text(errors="replace"))
 
 
