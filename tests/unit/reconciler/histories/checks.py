@@ -1,0 +1,258 @@
+"""Holds each transaction, and each history as a whole, to the laws; recomputes what it can from the world itself."""
+
+# ruff: noqa: B023  the words of a broken law are made at once or never
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+
+from tests.unit.reconciler.histories.laws import Law, hold
+from tests.unit.reconciler.histories.world import CHANNEL_CAP, FLEET_CAP, ZERO, World
+
+from videotask_contract.changes import ALL_ITEMS
+from videotask_contract.errors import FailureClass
+from videotask_contract.phases import ERRORS, STOPPED, TERMINAL, Phase, is_legal
+from videotask_contract.resources import ChannelState, Decision
+from videotask_contract.steps import Step
+from videotask_operator.core.model import RunOutcome, RunRecord, TaskRecord
+
+_WAITS_FOR_PEOPLE = {Phase.QUEUED, Phase.FINAL_REVIEW, Phase.APPROVED}
+_PLACE_HOLDING = frozenset(Phase) - STOPPED - _WAITS_FOR_PEOPLE
+_LAID_DOWN = {
+    "AwaitingApproval",
+    "ChannelBlocked",
+    "ChannelPaused",
+    "FleetPaused",
+    "InvalidChange",
+    "InvalidSpec",
+    "NarrationTooLong",
+    "RedoRefused",
+    "Rejected",
+    "WaitingForTurn",
+}
+"""Waiting reasons of a film that has given its place back."""
+_MINUTES = (1, 5, 15, 60)
+_NO_ATTEMPT = {FailureClass.LOST, FailureClass.INTERRUPTED, FailureClass.NOT_PERMITTED}
+_FREE_LOSSES = 5
+_ERROR_AT_ONCE = {FailureClass.BAD_INPUT, FailureClass.REFUSED, FailureClass.PERMANENT, FailureClass.ACCOUNT}
+
+
+def check_transaction(world: World, before, after) -> None:
+    """Hold what one transaction changed to the laws that know no exception."""
+    closing = _check_runs(world, before, after)
+    changed = [task for uid, task in after.tasks.items() if before.tasks.get(uid) is not task]
+    for task in changed:
+        uid, known = task.uid, before.tasks.get(task.uid)
+        if known != task:
+            _check_history(world, before, after, task, known)
+            if known is not None:
+                _check_words(world, known, task)
+                _check_attempt(world, known, task, closing.get(uid))
+            if task.waiting_reason is not None and (known is None or known.waiting_reason != task.waiting_reason):
+                world.reached.reasons[task.waiting_reason] += 1
+    if changed:
+        _check_places(after)
+
+
+def _check_history(world: World, before, after, task: TaskRecord, known: TaskRecord | None) -> None:
+    new = after.history.get(task.uid, ())[len(before.history.get(task.uid, ())) :]
+    phase = known.phase if known else None
+    for line in new:
+        hold(Law.LEGAL, line.before is phase, lambda line=line: f"{line} follows {phase}")
+        if phase is not None:
+            hold(Law.ENDED, phase not in TERMINAL, lambda line=line: f"{task.key} left {phase}: {line}")
+            is_allowed = is_legal(phase, line.after)
+            hold(Law.LEGAL, is_allowed, lambda line=line: f"{line.before} -> {line.after} of {task.key}")
+            world.reached.transitions[phase, line.after] += 1
+        world.reached.phases[line.after] += 1
+        phase = line.after
+    hold(Law.LEGAL, phase is task.phase, lambda: f"{task.key} went to {task.phase} without a line of history")
+    if new and known is not None and task.phase in {Phase.SUSPENDED, Phase.CANCELLED}:
+        left = world.pods_at_work(task.uid)
+        hold(Law.STOPPED, not left, lambda: f"at work for {task.key}, which is {task.phase}: {left}")
+
+
+def _check_words(world: World, known: TaskRecord, task: TaskRecord) -> None:
+    if known.phase in ERRORS and task.phase in _PLACE_HOLDING:
+        is_asked = _is_raised(world, known, task) or _is_changed(known, task)
+        hold(Law.WORD, is_asked, lambda: f"{task.key} went on after {known.phase} without a word")
+        world.not_before.pop(task.uid, None)
+    if task.redo_request not in {None, known.redo_request}:
+        _check_redo(world, known, task)
+    for gate in task.approved_gates - known.approved_gates:
+        word = (task.uid, gate.value, known.review_round, Decision.APPROVED.value)
+        hold(Law.WORD, word in world.words, lambda word=word: f"{word} was never said")
+
+
+def _is_raised(world: World, known: TaskRecord, task: TaskRecord) -> bool:
+    return known.attempt < task.attempt <= world.asked_attempt[task.uid]
+
+
+def _is_changed(known: TaskRecord, task: TaskRecord) -> bool:
+    """Tell whether a person's redo, edit or choice of a take was honoured."""
+    return any(
+        getattr(known, name) != getattr(task, name) for name in ("redo_request", "content_digest", "honoured_takes")
+    )
+
+
+def _check_redo(world: World, known: TaskRecord, task: TaskRecord) -> None:
+    """A request is honoured once, for what it names and nothing else."""
+    request = (task.uid, task.redo_request)
+    hold(Law.REDO, request in world.redo_asked, lambda: f"{request} was never asked for")
+    hold(Law.REDO, request not in world.redo_honoured or world.has_lost_database, lambda: f"{request} came twice")
+    world.redo_honoured.add(request)
+    counts = Counter({(step, item): n for step, items in known.redo_counts.items() for item, n in items.items()})
+    for part in world.redo_asked[request].steps:
+        counts.update((part.step.value, item) for item in part.items or (ALL_ITEMS,))
+    found = {(step, item): n for step, items in task.redo_counts.items() for item, n in items.items()}
+    hold(Law.REDO, found == counts, lambda: f"{request}: {found}, not {counts}")
+
+
+def _check_attempt(world: World, known: TaskRecord, task: TaskRecord, closed: RunRecord | None) -> None:
+    if task.step_attempt > known.step_attempt:
+        failure = closed.failure_class if closed else None
+        is_due = failure not in _NO_ATTEMPT or known.lost_runs >= _FREE_LOSSES
+        hold(Law.ATTEMPT, failure is not None and is_due, lambda: f"{task.key}: {failure} consumed an attempt")
+        hold(Law.ATTEMPT, failure not in _ERROR_AT_ONCE, lambda: f"{task.key}: {failure} is tried again by itself")
+        wait = _scheduled_wait(closed, known.step_attempt)
+        found = task.next_attempt_at
+        hold(Law.SCHEDULE, found == world.now + wait, lambda: f"{task.key}: {failure}: {found}, not in {wait}")
+    if task.lost_runs > known.lost_runs:
+        failure = closed.failure_class if closed else None
+        hold(Law.ATTEMPT, failure in _NO_ATTEMPT, lambda: f"{task.key}: {failure} counted as a lost run")
+    if task.phase in ERRORS and known.phase not in ERRORS | {Phase.SUSPENDED}:
+        failure = closed.failure_class if closed else None
+        is_due = failure in _ERROR_AT_ONCE or known.step_attempt > len(_MINUTES)
+        hold(Law.ATTEMPT, is_due, lambda: f"{task.key}: {failure} ended in error at attempt {known.step_attempt}")
+    if task.next_attempt_at is None and (_is_raised(world, known, task) or _is_changed(known, task)):
+        world.not_before.pop(task.uid, None)
+    if task.next_attempt_at is not None and task.next_attempt_at != known.next_attempt_at:
+        world.not_before[task.uid] = task.next_attempt_at
+
+
+def _scheduled_wait(closed: RunRecord, attempt: int) -> timedelta:
+    asked = closed.retry_after_seconds
+    match closed.failure_class:
+        case FailureClass.NETWORK:
+            return timedelta(minutes=1)
+        case FailureClass.RATE_LIMITED | FailureClass.DAILY_QUOTA:
+            return timedelta(minutes=5) if asked is None else timedelta(seconds=asked)
+        case _:
+            return max(timedelta(minutes=_MINUTES[attempt - 1]), timedelta(seconds=asked or 0))
+
+
+def _check_runs(world: World, before, after) -> dict[str, RunRecord]:
+    """Check what changed about runs; return those that closed, by task."""
+    closing: dict[str, RunRecord] = {}
+    changed = False
+    for run_id, run in after.runs.items():
+        known = before.runs.get(run_id)
+        if known is run:
+            continue
+        changed = True
+        if known is None:
+            _check_opening(world, before, after, run)
+        elif not known.is_open:
+            same = (run.closed_at, run.outcome, run.failure_class) == (
+                known.closed_at,
+                known.outcome,
+                known.failure_class,
+            )
+            hold(Law.CLOSED, same, lambda run=run: f"run {run.number} was changed after it had closed")
+        elif not run.is_open:
+            _check_closing(world, run)
+            closing[run.task_uid] = run
+    if changed:
+        _check_open_runs(world, after)
+    return closing
+
+
+def _check_opening(world: World, before, after, run: RunRecord) -> None:
+    earlier = [other for other in before.runs.values() if other.task_uid == run.task_uid]
+    hold(Law.ONE_RUN, run.number > max([other.number for other in earlier], default=0), "its number is no new one")
+    task = before.tasks[run.task_uid]
+    due = world.not_before.pop(run.task_uid, None)
+    is_time = due is None or world.now >= due or _is_raised(world, task, after.tasks[run.task_uid])
+    hold(Law.NOT_BEFORE, is_time, lambda: f"{task.key} ran at {world.now}, due at {due}")
+    lost = world.attempt_at_loss.get(run.task_uid)
+    hold(Law.WORD, lost is None or world.asked_attempt[run.task_uid] > lost, lambda: f"{task.key} ran without a record")
+    hold(Law.WORD, task.phase not in TERMINAL, lambda: f"{task.key} is over")
+    seen = world.operator.channels_seen.get((task.namespace, task.channel))
+    is_paused = world.operator.fleet_paused or (seen and seen.spec and seen.spec.state is ChannelState.PAUSED)
+    hold(Law.WORD, not is_paused, lambda: f"{task.key} ran although its channel or the fleet is paused")
+
+
+def _check_closing(world: World, run: RunRecord) -> None:
+    if run.failure_class is not None:
+        world.reached.failures[run.failure_class] += 1
+    if run.outcome is not None:
+        world.reached.outcomes[run.outcome] += 1
+    if run.outcome is RunOutcome.DONE:
+        is_done = run.storyboard_only or world.is_made(run.task_uid, run.step)
+        hold(Law.PROOF, is_done, lambda: f"{run.step} counts as done and is not")
+    left = [pod.seen.name for pod in world.pods.values() if pod.works and pod.order.run_id == run.run_id]
+    hold(Law.CLOSED, not left, lambda: f"run {run.number} ({run.step}) closed as {run.outcome} while {left} works")
+
+
+def _check_open_runs(world: World, after) -> None:
+    open_runs = [run for run in after.runs.values() if run.is_open]
+    per_task = Counter(run.task_uid for run in open_runs)
+    hold(Law.ONE_RUN, all(count == 1 for count in per_task.values()), per_task)
+    slots: Counter[str] = Counter()
+    for run in open_runs:
+        if run.account is not None and world.channel_of[run.task_uid] == "dunes":
+            slots[run.account] += run.concurrency
+    hold(Law.SLOTS, all(count <= 2 for count in slots.values()), slots)
+
+
+def _check_places(after) -> None:
+    holding = [
+        task for task in after.tasks.values() if task.phase in _PLACE_HOLDING and task.waiting_reason not in _LAID_DOWN
+    ]
+    hold(Law.PLACES, len(holding) <= FLEET_CAP, lambda: [f"{task.name} {task.phase}" for task in holding])
+    for name, count in Counter(task.channel for task in holding).items():
+        hold(Law.PLACES, count <= CHANNEL_CAP, lambda name=name, count=count: f"{name} holds {count} places")
+
+
+# --- the whole ----------------------------------------------------------------------------------------------------
+
+
+def check_whole(world: World) -> None:
+    """Hold the record as a whole to the world: money, and films that are over."""
+    state = world.store._state
+    spent: dict[tuple[str, Step], Decimal] = {}
+    for (uid, _), paid in state.spend.items():
+        spent[uid, paid.step] = spent.get((uid, paid.step), ZERO) + paid.call.amount_usd
+    last: dict[tuple[str, Step], RunRecord] = {}
+    unread = set()
+    for run in state.runs.values():
+        last[run.task_uid, run.step] = run
+        if not run.ledger_read:
+            unread.add((run.task_uid, run.step))
+    for place, run in last.items():
+        if run.outcome is RunOutcome.DONE and place not in unread:
+            charged = sum((call.amount_usd for call in world.ledger(*place).calls.values()), ZERO)
+            found = spent.get(place, ZERO)
+            hold(Law.MONEY, found == charged, lambda place=place: f"{place}: {found} recorded, {charged} on the bill")
+            owed = sum((world.bill.get(call_id, ZERO) for call_id in world.ledger(*place).calls), ZERO)
+            hold(Law.MONEY, owed <= found, lambda place=place: f"{place}: {owed} was charged and {found} is recorded")
+    for uid, task in state.tasks.items():
+        of_task = sum((usd for (other, _), usd in spent.items() if other == uid), ZERO)
+        hold(Law.MONEY, task.pipeline_cost_usd == of_task, lambda task=task: f"{task.key}: its cost is not its calls'")
+        if task.phase is Phase.COMPLETED and uid not in world.imported:
+            for step in Step:
+                is_done = world.is_made(uid, step) and world.is_as_recorded(uid, step)
+                hold(Law.PROOF, is_done, lambda task=task, step=step: f"{task.key} is completed without {step}")
+    for (uid, step), ledger in world.volume.items():
+        _check_bill(world, uid, step, ledger)
+
+
+def _check_bill(world: World, uid: str, step: Step, ledger) -> None:
+    """Each item is charged once, or once more for each call whose outcome was not known."""
+    sure: Counter[tuple[str, int]] = Counter()
+    for call in ledger.calls.values():
+        if call.certainty.value == "settled" and call.call_id in world.bill:
+            sure[call.item, ledger.keys[call.call_id]] += 1
+    hold(Law.ONCE, all(count == 1 for count in sure.values()), lambda: f"{step} of {uid}: {sure}")
