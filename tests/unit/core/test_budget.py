@@ -77,7 +77,7 @@ def test_the_figure_of_the_command_is_enough_for_all_that_is_still_to_be_made():
     later = Money(task_spent_usd=Decimal("4.27") + raised.usd)
     for step in (Step.NARRATION_GENERATION, Step.SFX_GENERATION):
         got = reserve(step, budgetUSD=needed, money=later)
-        assert got.refusal is None
+        assert got.usd == reserve(step, budgetUSD="999.00").usd, "all that it may need, not a call's worth"
         later = Money(task_spent_usd=later.task_spent_usd + got.usd)
 
 
