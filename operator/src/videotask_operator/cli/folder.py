@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,9 +81,8 @@ class FolderPlace:
         if name is not None:
             self.get_task(name)
         while True:
-            tasks = {task.name: task for task in self.list_tasks(all_namespaces=all_namespaces)}
-            if name is not None:
-                tasks = {name: tasks[name]} if name in tasks else {}
+            found = self.list_tasks(all_namespaces=all_namespaces) if name is None else [self._read(name)]
+            tasks = {task.name: task for task in found if task is not None}
             gone = [Seen(known[old], is_gone=True) for old in sorted(known.keys() - tasks.keys())]
             changed = [
                 Seen(task)
@@ -267,12 +266,19 @@ def _is_in_use(url: str) -> bool:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        manifest = _parse_text(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
         raise BadInputError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(manifest, dict):
         raise BadInputError(f"{path}: is no manifest; apiVersion, kind, metadata and spec are needed")
     return manifest
+
+
+def _parse_text(text: str) -> Any:
+    if text.lstrip().startswith("{"):  # as programs write it; JSON is read a hundred times faster than YAML
+        with suppress(ValueError):
+            return json.loads(text)
+    return yaml.safe_load(text)
 
 
 def _dump(manifest: dict[str, Any], *, like: Path) -> str:
