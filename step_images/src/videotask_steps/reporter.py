@@ -41,6 +41,8 @@ HEARTBEAT_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _REQUEST_SECONDS: Final = 2.0
+_PERMIT_REQUEST_SECONDS: Final = 6.0
+"""A step has nothing else to do meanwhile, and one that asks anew too soon doubles the work of a busy operator."""
 REFUSAL_PATIENCE_SECONDS: Final = 15.0
 """An operator that has just started may not have seen this pod yet; a loser is told so with 200 and "stop"."""
 
@@ -73,7 +75,8 @@ class Reporter:
         refusal: httpx.Response | None = None
         for pause_seconds in _pauses():
             stopping.raise_if_set()
-            response = await self._post(PERMIT_PATH, PermitRequest(run_id=self._run_id))
+            request = PermitRequest(run_id=self._run_id)
+            response = await self._post(PERMIT_PATH, request, timeout_seconds=_PERMIT_REQUEST_SECONDS)
             if response is not None and (answer := _read_permit(response)) is not None:
                 return answer
             refusal = response if response is not None and response.is_client_error else None
@@ -113,11 +116,15 @@ class Reporter:
             _log.warning("final_report_not_heard", seconds=FINAL_REPORT_DEADLINE_SECONDS)
         return False
 
-    async def _post(self, path: str, body: ContractModel) -> httpx.Response | None:
+    async def _post(
+        self, path: str, body: ContractModel, *, timeout_seconds: float = _REQUEST_SECONDS
+    ) -> httpx.Response | None:
         content = body.model_dump_json(by_alias=True, exclude_none=True)
         headers = {"Content-Type": "application/json", **_authorization()}
         try:
-            return await self._http.post(path.format(run_id=self._run_id), content=content, headers=headers)
+            timeout = httpx.Timeout(timeout_seconds, connect=_REQUEST_SECONDS)
+            address = path.format(run_id=self._run_id)
+            return await self._http.post(address, content=content, headers=headers, timeout=timeout)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             _log.info("report_endpoint_unreachable", path=path, error=type(error).__name__)
             return None
