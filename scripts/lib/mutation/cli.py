@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from local_cluster.console import paint, progress, say
-from mutation.tables import is_noticed, table_mutants
+from mutation.tables import is_noticed, table_mutants, tests_pass
 from mutation.tree import Mutant, MutationError, Tree
 from sabotage.patches import REPOSITORY
 from sabotage.throwaway import Copy
@@ -104,6 +104,9 @@ def _try_tables(options: argparse.Namespace) -> None:
     copy = Copy(_PLACE / "copy")
     with progress("Copying the work tree"):
         copy.make(commit=options.commit)
+    with progress("Running the tests of the tables without any change"):
+        if not tests_pass(copy, log=_PLACE / "tables.txt"):
+            raise MutationError("they fail without any change; .build/mutation/tables.txt says how")
     mutants = table_mutants(copy.root)
     chosen = _sample(mutants, [mutant.name for mutant in mutants], options)
     alive = []
@@ -135,7 +138,7 @@ def _sample(things: Sequence[_T], names: Sequence[str], options: argparse.Namesp
 
 def _tell(tree: Tree, mutants: Sequence[Mutant], seconds: float) -> None:
     alive = [mutant for mutant in mutants if not mutant.is_killed]
-    changes = {mutant.name: tree.difference(mutant) for mutant in alive}
+    changes = tree.differences(alive)
     wordy = {name for name, lines in changes.items() if _changes_words_alone(lines)}
     for title, some in (
         ("Survivors", [mutant for mutant in alive if mutant.name not in wordy]),

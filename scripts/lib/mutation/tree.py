@@ -56,6 +56,13 @@ print(json.dumps(sorted(names)))
 """
 
 
+_DIFFERENCES: Final = """
+import json, sys
+from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant
+print(json.dumps({name: get_diff_for_mutant(name, path=find_mutant(name).path) for name in sys.argv[1:]}))
+"""
+
+
 class MutationError(Exception):
     """The mutants could not be made or tried."""
 
@@ -134,10 +141,13 @@ class Tree:
                 found.append(Mutant(name=name, status=status))
         return found
 
-    def difference(self, mutant: Mutant) -> list[str]:
-        """Return the lines that the mutant changes, with - and + before them."""
-        lines = self._ask("-c", _CALL, "show", mutant.name).splitlines()
-        return [line for line in lines if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+    def differences(self, mutants: Sequence[Mutant]) -> dict[str, list[str]]:
+        """Return, by the mutant's name, the lines that it changes, with - and + before them."""
+        texts: dict[str, str] = json.loads(self._ask("-c", _DIFFERENCES, *(mutant.name for mutant in mutants)))
+        return {
+            name: [line for line in text.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+            for name, text in texts.items()
+        }
 
     def _check_out(self, commit: str) -> Path:
         folder = self.root / "checkout"
