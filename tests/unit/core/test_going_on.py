@@ -83,3 +83,18 @@ def test_a_film_whose_spec_is_mended_asks_for_a_turn_before_it_goes_on():
     )
     plan = decide(film.build())
     assert (plan.record.waiting_reason, plan.wants_turn, plan.actions) == ("WaitingForTurn", True, ())
+
+
+def test_an_approval_that_is_taken_back_while_the_film_waits_for_a_turn_is_asked_for_again():
+    at_gate = {
+        "phase": Phase.AUDIO_READY,
+        "step": Step.SFX_GENERATION,
+        "review_gate": Gate.NARRATION,
+        "review_round": 2,
+        "waiting_reason": "WaitingForTurn",
+    }
+    approval = {"decision": "Approved", "by": "alice", "round": 1}
+    film = a_situation(approvals={"narration": approval}, gates=["narration"]).with_record(**at_gate)
+    plan = decide(film.build())
+    assert (plan.record.waiting_reason, plan.wants_turn) == ("AwaitingApproval", False)
+    assert "narration (round 2)" in plan.record.message
