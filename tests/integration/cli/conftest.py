@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,10 @@ class SmallStudio:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._operate(ready)), daemon=True)
         self._thread.start()
-        assert ready.wait(_DEADLINE_SECONDS), "the operator did not begin"
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while not ready.wait(0.2):
+            assert self._thread.is_alive(), "the operator ended before it began"
+            assert time.monotonic() < deadline, "the operator did not begin"
 
     async def _operate(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -108,13 +113,27 @@ class SmallStudio:
         return self.wait(lambda status: status.get("phase") == phase, name)
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Yield a folder that PostgreSQL's own user may enter; pytest closes its folders to others."""
+    with tempfile.TemporaryDirectory(prefix="videotask-test-cli-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def folder():
+    with open_folder() as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory):
+def studio():
     """Return an operator at work; each test makes a film of its own name."""
-    folder = tmp_path_factory.mktemp("laptop") / "folder"
-    made = SmallStudio(folder)
-    with pytest.MonkeyPatch.context() as patch:
+    with open_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        made = SmallStudio(folder)
         patch.setenv("VIDEOTASK_FOLDER", str(folder))
-        made.start()
-        yield made
-        made.end()
+        try:
+            made.start()
+            yield made
+        finally:
+            made.end()

@@ -15,6 +15,10 @@ hold = volume.parents[3] / f"hold-{task['task']['name']}"
 while hold.exists() and hold.read_text() == step:
     time.sleep(0.05)
 report = {"runId": task["runId"], "step": step, "outcome": "done", "done": 2, "total": 2}
+if step == "video_generation":
+    spend = {"callId": f"call-{task['runId']}", "runId": task["runId"], "item": "01", "model": "kling-2.5-turbo"}
+    report["spend"] = [spend | {"amountUsd": "0.42", "certainty": "settled", "at": "2026-11-22T12:00:00Z"}]
+    report["spentUsd"] = "0.42"
 if step == "video_assembly":
     film = {"path": "film.mp4", "durationSeconds": 9, "sizeBytes": 4, "sha256": "", "loudnessLufs": -14}
     (volume / "film.mp4").write_bytes(b"film")

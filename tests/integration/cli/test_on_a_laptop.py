@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import getpass
+import io
 import json
+import subprocess
+import sys
+from decimal import Decimal
 
 import pytest
 
 from videotask_operator.cli.__main__ import main
 from videotask_operator.cli.exits import CommandExit
+from videotask_operator.local.folder import LocalFolder
+from videotask_operator.local.postgres import find_postgres, start_postgres, stop_postgres
+from videotask_operator.store.migrate import migrate
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -63,11 +71,14 @@ def test_a_film_under_way_is_suspended_and_resumed(studio, capsys):
     run("suspend", "fox")
     studio.wait_for("Suspended", "fox")
     studio.let_go("fox")
+    studio.hold("narration_generation", "fox")  # further it need not go
     run("resume", "fox")
     studio.wait(lambda status: status["steps"][2]["state"] == "Done", "fox")
     capsys.readouterr()
     run("logs", "fox", "video-generation")
     assert json.loads(capsys.readouterr().out)["run"] == 4  # the newest, after the one that was ended
+    run("cancel", "fox", "-y")
+    studio.wait_for("Cancelled", "fox")
 
 
 def test_what_breaks_the_contract_is_never_written(studio, capsys):
@@ -79,3 +90,30 @@ def test_what_breaks_the_contract_is_never_written(studio, capsys):
     assert (studio.folder.videotasks / "owl.yaml").read_bytes() == before
     run("cancel", "owl", "-y")
     studio.wait_for("Cancelled", "owl")
+
+
+def program(*words):
+    """Return what the command prints when it is a process of its own."""
+    command = [sys.executable, "-m", "videotask_operator.cli", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+
+
+def test_costs_are_told_from_the_folders_record(studio, capfd):
+    rows = list(csv.DictReader(io.StringIO(program("costs", "--month", "2026-11", "--by", "film", "-o", "csv"))))
+    heron = next(row for row in rows if "heron" in row["film"])
+    clip_runs = len(list(studio.folder.logs.glob("heron-video-generation-*.log")))
+    assert clip_runs > 1  # the first, and those that redo and choice led to; each says that it paid this much
+    assert Decimal(heron["paid_usd"]) == Decimal("0.42") * clip_runs
+    assert main(["costs", "--by", "moon"]) == CommandExit.USAGE
+    assert "moon" in capfd.readouterr().err
+
+
+def test_costs_are_told_where_no_operator_works_and_its_database_sleeps_again(folder, capfd):
+    LocalFolder(folder).prepare()
+    assert main(["costs", "--folder", str(folder)]) == CommandExit.FAILED
+    assert "holds no database" in capfd.readouterr().err
+    database = folder / "postgres"
+    migrate(start_postgres(database, durable=False).url("videotask"))
+    stop_postgres(database)
+    assert json.loads(program("costs", "--folder", str(folder), "-o", "json"))["total"]["paid_usd"] == "0.0000"
+    assert find_postgres(database) is None
