@@ -28,7 +28,8 @@ def create(world: World, key: TaskKey, **spec) -> None:
     """Create a task as people do."""
     dice = world.random
     status = None
-    if world.strikes(Fault.RECORD_LESS_STATUS, 0.03):
+    if dice.random() < 0.03:
+        world.reached.faults[Fault.RECORD_LESS_STATUS] += 1
         status = {"phase": dice.choice(_RESTORED).resource}
     world.create(
         key,
@@ -61,7 +62,7 @@ def meddle(world: World) -> None:
 _WEIGHTS = {
     Act.SUSPEND: 10,
     Act.RESUME: 20,
-    Act.CANCEL: 1.5,
+    Act.CANCEL: 4,
     Act.ATTEMPT: 6,
     Act.BUDGET: 3,
     Act.PRIORITY: 4,

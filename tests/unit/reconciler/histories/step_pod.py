@@ -20,6 +20,8 @@ _SAID = tuple(
     if failure not in {FailureClass.OVER_BUDGET, FailureClass.NOT_PERMITTED, FailureClass.LOST}
 )
 """Classes a step may end with of its own; the others have causes that the world knows."""
+_SAID_OFTEN = (FailureClass.BAD_INPUT, FailureClass.REFUSED, FailureClass.PERMANENT)
+"""They lead to the steps' error phases."""
 _RETRY_AFTER = {FailureClass.RATE_LIMITED: (None, 50.0), FailureClass.DAILY_QUOTA: (None, 40_000.0)}
 
 
@@ -96,8 +98,8 @@ async def _work(world: World, pod: Pod) -> None:
         pod.item = None
     elif pod.seen.deleting or pod.has_heard_stop:
         await _end_with_report(world, pod, FailureClass.INTERRUPTED)
-    elif world.chance(0.08):
-        await _end_with_report(world, pod, world.random.choice(_SAID))
+    elif world.chance(0.14):
+        await _end_with_report(world, pod, world.random.choice(_SAID + _SAID_OFTEN))
     elif not pod.todo:
         await _end_with_report(world, pod, None)
         return
