@@ -9,7 +9,7 @@ from videotask_contract.phases import Phase
 from videotask_contract.steps import Gate, Step
 from videotask_operator.core.admission import holds_place
 from videotask_operator.core.decide import decide
-from videotask_operator.core.model import CreateRun, RunOutcome
+from videotask_operator.core.model import RunOutcome
 
 
 @pytest.mark.parametrize(
@@ -40,18 +40,14 @@ def test_a_suspended_film_whose_record_was_lost_asks_for_both_words_one_after_th
     assert "set spec.state to Running" in record.message
 
 
-def test_a_run_whose_job_cannot_be_made_names_the_channel_that_is_missing_until_it_is_back():
+def test_a_run_whose_job_cannot_be_made_names_the_channel_that_is_missing():
     earlier = a_run(outcome=RunOutcome.LOST, closed_at=NOON)
     run = a_run(number=2)
     film = a_situation().with_record(phase=Phase.GENERATING_ASSETS, last_run_number=2).with_runs(earlier, run)
     film.seeing(a_job(earlier))  # Jobs stay as long as their film
     plan = decide(film.with_channel(None).build())
-    assert (plan.record.waiting_reason, plan.actions) == ("ChannelNotFound", ())
+    assert (plan.record.waiting_reason, plan.actions) == ("PodCannotStart", ())
     assert "create it" in plan.record.message
-    waits = a_situation().with_record(phase=Phase.GENERATING_ASSETS, waiting_reason="ChannelNotFound")
-    plan = decide(waits.with_runs(a_run()).build())
-    assert plan.record.waiting_reason is None
-    assert [type(action) for action in plan.actions] == [CreateRun]
 
 
 def test_a_film_whose_change_waits_for_a_turn_names_the_channel_that_is_missing():
@@ -98,3 +94,12 @@ def test_an_approval_that_is_taken_back_while_the_film_waits_for_a_turn_is_asked
     plan = decide(film.build())
     assert (plan.record.waiting_reason, plan.wants_turn) == ("AwaitingApproval", False)
     assert "narration (round 2)" in plan.record.message
+
+
+def test_a_film_that_names_its_missing_channel_takes_no_place_of_the_fleet():
+    film = a_situation().with_record(
+        phase=Phase.ASSETS_READY, step=Step.COMPOSITE_CREATION, waiting_reason="WaitingForTurn"
+    )
+    record = decide(film.with_channel(None).build()).record
+    assert record.waiting_reason == "ChannelNotFound"
+    assert not holds_place(record.phase, record.waiting_reason)

@@ -16,6 +16,8 @@ _LAID_DOWN: Final = frozenset(
     {
         "AwaitingApproval",
         "ChannelBlocked",
+        "ChannelInvalid",
+        "ChannelNotFound",
         "ChannelPaused",
         "FleetPaused",
         "InvalidChange",

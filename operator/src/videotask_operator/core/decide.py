@@ -425,13 +425,12 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
 
 
 def _name_missing_channel_of_job(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
-    """Say that an open run's Job cannot be made for want of its Channel, and take it back once it can."""
+    """Say that an open run's Job cannot be made for want of its Channel."""
     hindrance = _channel_hindrance(situation, spec)
     if hindrance is not None:
-        reason, message = hindrance
-        draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
-    elif draft.record.waiting_reason in {"ChannelNotFound", "ChannelInvalid"}:
-        draft.change(waiting_reason=None, message="the Channel is there again")
+        # Its run is open, so it keeps its place of the fleet.
+        words = f"the step's Job cannot be made: {hindrance[1]}. No attempt is consumed."
+        draft.wait("PodCannotStart", words, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
 
 
 def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:

@@ -23,6 +23,8 @@ _PLACE_HOLDING = frozenset(Phase) - STOPPED - _WAITS_FOR_PEOPLE
 _LAID_DOWN = {
     "AwaitingApproval",
     "ChannelBlocked",
+    "ChannelInvalid",
+    "ChannelNotFound",
     "ChannelPaused",
     "FleetPaused",
     "InvalidChange",

@@ -258,6 +258,7 @@ _TURNS = ("waits for its turn",)
 _SLOT = "waits for a slot"
 _LAID_ASIDE = {"ChannelPaused": Act.MEND_CHANNEL, "FleetPaused": Act.GO_ON, "ChannelBlocked": Act.ATTEMPT}
 _CURES = {
+    "PodCannotStart": Act.MEND_CHANNEL,  # in a calm nothing else keeps a Job from being made
     "InvalidChange": Act.MEND,
     "RedoRefused": Act.MEND,
     "ChannelNotFound": Act.MEND_CHANNEL,
