@@ -22,6 +22,8 @@ _SAID = tuple(
 """Classes a step may end with of its own; the others have causes that the world knows."""
 _SAID_OFTEN = (FailureClass.BAD_INPUT, FailureClass.REFUSED, FailureClass.PERMANENT)
 """They lead to the steps' error phases."""
+_SELDOM_AT_WORK = frozenset({Step.NARRATION_GENERATION, Step.SFX_GENERATION})
+"""Steps that few storms find at work."""
 _RETRY_AFTER = {FailureClass.RATE_LIMITED: (None, 50.0), FailureClass.DAILY_QUOTA: (None, 40_000.0)}
 
 
@@ -98,7 +100,7 @@ async def _work(world: World, pod: Pod) -> None:
         pod.item = None
     elif pod.seen.deleting or pod.has_heard_stop:
         await _end_with_report(world, pod, FailureClass.INTERRUPTED)
-    elif world.chance(0.14):
+    elif world.chance(0.3 if pod.order.step in _SELDOM_AT_WORK else 0.14):
         await _end_with_report(world, pod, world.random.choice(_SAID + _SAID_OFTEN))
     elif not pod.todo:
         await _end_with_report(world, pod, None)
