@@ -55,7 +55,7 @@ lint: setup ## Style, types, rooms and chart
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	MYPYPATH=scripts/lib $(VENV)/mypy -p film_making -p local_cluster -p local_images -p image_build
+	MYPYPATH=scripts/lib $(VENV)/mypy -p film_making -p local_cluster -p local_images -p image_build -p sabotage -p mutation
 	$(VENV)/lint-imports
 	@helm=$$(command -v $(CACHE)/bin/helm || command -v helm || true); \
 	if [ -n "$$helm" ]; then "$$helm" lint --strict charts/videotask-operator; \
