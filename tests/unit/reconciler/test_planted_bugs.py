@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,15 @@ from tests.unit.reconciler.histories.laws import BrokenLawError
 from tests.unit.reconciler.histories.planted_bugs import BUGS
 from tests.unit.reconciler.histories.play import play
 
-WITHIN = 2000
-"""As many as are played for the laws."""
+WITHIN = 500
+"""A quarter of those that are played for the laws."""
 REPORT = Path(__file__).parents[3] / ".build" / "planted_bugs.txt"
 _noticed: dict[str, tuple[int, str]] = {}
+# A history that a bug ends in its middle leaves looks behind that nobody waits for.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def first_that_notices(words: str) -> tuple[int, str] | None:
@@ -29,8 +35,9 @@ def first_that_notices(words: str) -> tuple[int, str] | None:
             except Exception as error:  # noqa: BLE001  the product's own guard noticed it
                 _noticed[words] = (seed, type(error).__name__)
             if words in _noticed:
-                return _noticed[words]
-    return None
+                break
+    gc.collect()  # what was left behind is found here, and not in a later test
+    return _noticed.get(words)
 
 
 @pytest.mark.usefixtures("hushed")

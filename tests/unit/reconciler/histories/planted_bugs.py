@@ -73,18 +73,6 @@ def _(monkeypatch):
     _before(monkeypatch, decide, "_open_next_run", lambda plan, *_: plan.change(next_attempt_at=None))
 
 
-@_bug("resume drops the retry time")
-def _(monkeypatch):
-    original = decide._resume
-
-    def resume(plan, *words, **more):
-        original(plan, *words, **more)
-        if plan.record.phase is not Phase.SUSPENDED:
-            plan.change(next_attempt_at=None)
-
-    monkeypatch.setattr(decide, "_resume", resume)
-
-
 @_bug("wait half as long as the schedule says")
 def _(monkeypatch):
     original = retry._wait_seconds
@@ -243,17 +231,6 @@ def _(monkeypatch):
         original(plan, situation, spec)
 
     monkeypatch.setattr(decide, "_open_next_run", capless)
-
-
-@_bug("count a deleted film's money on the day of UTC")
-def _(monkeypatch):
-    original = reconciler.Reconciler.zone_of
-
-    def zone(self, record):
-        task = self.cluster.observe(record.key).task
-        return original(self, record) if task is not None and task.uid == record.uid else "UTC"
-
-    monkeypatch.setattr(reconciler.Reconciler, "zone_of", zone)
 
 
 def _before(monkeypatch, room, name: str, act) -> None:
