@@ -33,8 +33,13 @@ _IN_DOUBT = (
 def begin_storm(control: ControlClient) -> None:
     """30 % of all calls meet a 429, 20 % a 5xx, 5 % of the paid ones die after they were charged.
 
-    A call meets at most one fault, and each fault sees only what those before it let through.
+    A call meets at most one fault, and each fault sees only what those before it let through. One of each rare fault is
+    sure to come, also over a small film: a clip's job in doubt, an image blocked at 200, a clip refused.
     """
+    control.add_fault("timeout_after_charging", match={"operation": "create"}, times=1, hold_seconds=2)
+    control.add_fault("timeout_after_charging", match={"operation": "speech"}, times=1, hold_seconds=2)
+    control.add_fault("block_finish_reason", provider="gemini", times=1, reason="IMAGE_SAFETY")
+    control.add_fault("safety", provider="kling", times=1, at="poll")
     control.add_fault("http_429_retry_after", times=-1, probability=0.30, retry_after_seconds=1)
     control.add_fault("http_5xx", times=-1, probability=0.20 / 0.70, code=503)
     control.add_fault("timeout_after_charging", times=-1, probability=0.05 / 0.50, hold_seconds=2)
@@ -84,7 +89,7 @@ def test_films_come_through_a_storm(tmp_path, capsys, films, scenes):
     )
     with capsys.disabled():
         print(f"\n\n{table_of(lines, words)}\n{doubts}\n{weather_of(calls, faults)}\n")
-    for kind in ("http_429_retry_after", "http_5xx", "timeout_after_charging"):
+    for kind in ("http_429_retry_after", "http_5xx", "timeout_after_charging", "block_finish_reason", "safety"):
         assert sum(fault["hits"] for fault in faults if fault["kind"] == kind), f"the storm had no {kind}"
     for line in lines:
         line.assert_honest()
