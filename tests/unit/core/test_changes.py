@@ -235,6 +235,11 @@ class TestRedo:
         back = plan_of(film_of()().with_record(**fields_of(waits))).record
         assert (back.phase, back.waiting_reason, back.message) == (Phase.VIDEO_ERROR, None, "scene 7: SAFETY")
 
+    def test_a_film_that_missed_its_channel_shows_again_what_a_person_decides(self):
+        missed = {**on_show(), "waiting_reason": "ChannelNotFound", "message": "there is no Channel 'tides'"}
+        back = plan_of(film_of()().with_record(**missed)).record
+        assert (back.waiting_reason, back.message) == ("AwaitingApproval", "a person decides: final (round 3)")
+
     def test_a_raised_attempt_that_waits_for_a_place_goes_on_waiting(self):
         failed = a_film(at=Phase.VIDEO_ERROR, step=Step.VIDEO_GENERATION, waiting_reason="WaitingForTurn")
         plan = plan_of(film_of(attempt=2)().with_record(**failed))

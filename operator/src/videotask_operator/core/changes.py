@@ -27,6 +27,8 @@ PENDING: Final = "ChangePending"
 FINAL: Final = "FilmIsFinal"
 REFUSALS: Final = frozenset({"InvalidChange", "NarrationTooLong", "RedoRefused"})
 """Reasons for which a change holds a film where it stands until its spec is mended."""
+_ASKING: Final = frozenset({"WaitingForTurn", "ChannelNotFound", "ChannelInvalid"})
+"""Reasons of a film that wants a place, or would, if its Channel could give one."""
 _ORDER: Final = [traits.step for traits in STEPS]
 _NO_WORK_YET: Final = frozenset({Phase.QUEUED, Phase.SUSPENDED})
 
@@ -240,7 +242,7 @@ def refuse_change_of_final(draft: Draft, spec: VideoTaskSpec) -> None:
 
 def _had_asked_for_a_place(record: TaskRecord) -> bool:
     """Tell whether a film that waits for a person asked for a place of the fleet, perhaps for what was taken back."""
-    return record.waiting_reason == "WaitingForTurn" and (record.review_gate is not None or record.phase in ERRORS)
+    return record.waiting_reason in _ASKING and (record.review_gate is not None or record.phase in ERRORS)
 
 
 def _forget_refusal(draft: Draft) -> None:
