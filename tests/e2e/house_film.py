@@ -28,6 +28,7 @@ def make_house_film(studio: Studio) -> Making:
     film = studio.start(manifest)
     watch = Watch(film, studio.folder / "house-film")
     with watch, SessionGuard(studio, film) as guard:
+        _begin_once_all_look(studio, film, watch)
         at_review = film.wait_phase(Phase.FINAL_REVIEW, timeout_seconds=HOUSE_FILM_SECONDS)
         seconds = time.monotonic() - begun
         described = studio.cluster.kubectl("describe", "videotask", film.name, namespace=film.namespace).stdout
@@ -48,6 +49,18 @@ def make_house_film(studio: Studio) -> Making:
     )
 
 
+def _begin_once_all_look(studio: Studio, film: Film, watch: Watch) -> None:
+    """Let the channel go on when each watch shows the film in the queue: none may miss its first phases."""
+
+    def all_see_it_wait(_: dict[str, Any]) -> bool:
+        tables = [watch.lines(name) for name in ("table", "wide")]
+        seen = all(lines and Phase.QUEUED.resource in lines[-1] for lines in tables)
+        return seen and any(status.get("phase") == Phase.QUEUED.resource for status in watch.whole_statuses())
+
+    film.wait("the watches see it in the queue", all_see_it_wait, timeout_seconds=120)
+    studio.cluster.patch("channel", CHANNEL, {"spec": {"state": "Running"}}, namespace=film.namespace)
+
+
 def _await_end_of_watch(film: Film, watch: Watch) -> None:
     def all_have_seen_it(_: dict[str, Any]) -> bool:
         tables = [watch.lines(name) for name in ("table", "wide")]
@@ -61,7 +74,7 @@ def _apply_channel(studio: Studio) -> None:
     spec = _sample("channel.yaml", "Channel")["spec"]
     for ours in ("credentials", "volume"):
         spec.pop(ours)
-    studio.channel(studio.a, CHANNEL, **spec)
+    studio.channel(studio.a, CHANNEL, **spec, state="Paused")
 
 
 def _sample(file: str, kind: str) -> dict[str, Any]:

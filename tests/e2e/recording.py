@@ -63,11 +63,23 @@ class Watch:
 
     def statuses(self) -> list[dict[str, Any]]:
         """Return the statuses in the order in which they were shown."""
+        return self._statuses(is_whole=True)
+
+    def whole_statuses(self) -> list[dict[str, Any]]:
+        """Return those that are written down whole so far, while the watch goes on."""
+        return self._statuses(is_whole=False)
+
+    def _statuses(self, *, is_whole: bool) -> list[dict[str, Any]]:
         text = (self._folder / "json").read_text()
         decoder = json.JSONDecoder()
         found, at = [], 0
         while at < len(text):
-            document, at = decoder.raw_decode(text, at)
+            try:
+                document, at = decoder.raw_decode(text, at)
+            except json.JSONDecodeError:
+                if is_whole:
+                    raise
+                break
             found.append(dict(document.get("status", {})))
             while at < len(text) and text[at].isspace():
                 at += 1

@@ -3,7 +3,7 @@
 A two-scene film is killed with SIGKILL in place of its Nth act on the volume (see tests/support/volume_acts) and run to
 its end. Kling's jobs can be looked up: no point may pay one twice. Gemini and ElevenLabs cannot be asked: at most the
 calls in flight are paid again, and each of them stands in the ledger as possibly paid. `VIDEOTASK_LONG=1` tries every
-point of every step; without it video_generation is killed at every third point and the others at every seventh, begun
+point of every step; without it video_generation is killed at every fifth point and the others at every ninth, begun
 elsewhere for each kind of crash.
 """
 
@@ -22,8 +22,8 @@ from videotask_contract.steps import Step
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STRIDES = {Step.VIDEO_GENERATION: 3}
-OTHER_STRIDE = 7
+STRIDES = {Step.VIDEO_GENERATION: 5}
+OTHER_STRIDE = 9
 
 
 @pytest.fixture
