@@ -27,7 +27,10 @@ STEP_OF_KIND = {
     "sfx": Step.SFX_GENERATION,
 }
 EMPTY_WHEN_ALL_WENT_WELL = {
-    "tasks": {"notion_page_id", "error", "step", "next_attempt_at", "resume_phase", "review_gate", "waiting_reason"},
+    "tasks": {
+        *("notion_page_id", "error", "step", "next_attempt_at", "resume_phase"),
+        *("review_gate", "waiting_reason", "waiting_since", "redo_request"),
+    },
     "step_runs": {"stop_requested_at", "failure_class", "failure_message", "failure_item", "retry_after_seconds"},
     "notion_outbox": {"delivered_at", "next_attempt_at", "error"},
 }
