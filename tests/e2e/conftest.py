@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.bring_up import BRING_UP_SECONDS, bring_up
 from tests.e2e.house_film import make_house_film
 from tests.e2e.real_cluster import (
     REPOSITORY,
@@ -26,10 +27,20 @@ from tests.e2e.recording import Making
 from tests.e2e.studio import Studio, open_studio
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the first test of them all the time that a cluster's first start needs, with all its builds."""
+    here = Path(__file__).parent
+    first = next((item for item in items if item.path.is_relative_to(here)), None)
+    if first is not None:
+        first.add_marker(pytest.mark.timeout(BRING_UP_SECONDS), append=False)
+
+
 @pytest.fixture(scope="session")
 def cluster(k8s_manager, tmp_path_factory) -> Cluster:
-    """The cluster of $KUBECONFIG, else the one that scripts/cluster runs."""
+    """The cluster of $KUBECONFIG, which has the images, else the one of scripts/cluster, brought up with its images."""
     named = os.environ.get("KUBECONFIG")
+    if not named:
+        bring_up()
     kubeconfig = Path(named) if named else own_kubeconfig()
     assert kubeconfig, "no cluster: set KUBECONFIG or run `scripts/cluster up`"
     manager = k8s_manager("external")("videotask", kubeconfig=kubeconfig)
@@ -37,7 +48,7 @@ def cluster(k8s_manager, tmp_path_factory) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def image_flags() -> tuple[str, ...]:
+def image_flags(cluster) -> tuple[str, ...]:
     """Helm's flags for the images that scripts/images has built and loaded."""
     values = REPOSITORY / ".build" / "values-images.yaml"
     assert values.exists(), "no images: run `scripts/images`"

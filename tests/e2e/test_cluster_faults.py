@@ -41,13 +41,15 @@ _SECONDS = 150
 
 
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> Iterator[FaultTable]:
-    """The table of faults, printed after the module."""
-    table = FaultTable()
-    yield table
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(f"\n\n{table}\n")
+def faults() -> FaultTable:
+    return FaultTable()
+
+
+@pytest.fixture
+def table(faults, tell) -> Iterator[FaultTable]:
+    """The table of faults, printed after the last test."""
+    yield faults
+    tell("faults of the cluster", faults)
 
 
 def now() -> datetime:

@@ -62,7 +62,7 @@ def begin_storm(control: ControlClient) -> None:
         ),
     ],
 )
-def test_films_come_through_a_storm(tmp_path, capsys, films, scenes):
+def test_films_come_through_a_storm(tmp_path, tell, films, scenes):
     words: Counter[str] = Counter()
     with EmulatorProcess(latency="none", options=("--clip-fps", "12", "--seed", SEED)) as emulators:
         begin_storm(emulators.control)
@@ -87,8 +87,7 @@ def test_films_come_through_a_storm(tmp_path, capsys, films, scenes):
     doubts = "\n".join(
         f"possibly paid: {row['name']} {row['step']} {row['item']} {row['amount_usd']}" for row in in_doubt
     )
-    with capsys.disabled():
-        print(f"\n\n{table_of(lines, words)}\n{doubts}\n{weather_of(calls, faults)}\n")
+    tell(f"{films} film(s) in a storm", f"{table_of(lines, words)}\n{doubts}\n{weather_of(calls, faults)}")
     for kind in ("http_429_retry_after", "http_5xx", "timeout_after_charging", "block_finish_reason", "safety"):
         assert sum(fault["hits"] for fault in faults if fault["kind"] == kind), f"the storm had no {kind}"
     for line in lines:

@@ -10,11 +10,11 @@ elsewhere for each kind of crash.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from tests.integration.steps.film import PAID_STEPS
 from tests.integration.steps.site import SiteOf
+from tests.support.tell import Tell
 from tests.support.volume_acts.sitecustomize import remember_as_durable, volume_after_power_cut
 
 from videotask_contract.exits import ExitCode
@@ -26,17 +26,9 @@ STRIDES = {Step.VIDEO_GENERATION: 5}
 OTHER_STRIDE = 9
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
-    lines: list[str] = []
-    yield lines
-    with capsys.disabled():
-        print("", *lines, sep="\n")
-
-
 @pytest.mark.parametrize("step", PAID_STEPS)
 async def test_a_step_killed_at_any_of_its_acts_pays_for_nothing_twice_and_loses_nothing(
-    step: Step, site_of: SiteOf, say: list[str]
+    step: Step, site_of: SiteOf, tell: Tell
 ) -> None:
     site = await site_of(step)
     for number in site.points(stride=STRIDES.get(step, OTHER_STRIDE)):
@@ -44,12 +36,12 @@ async def test_a_step_killed_at_any_of_its_acts_pays_for_nothing_twice_and_loses
         first = await site.run(film, "run-1", kill_at=number)
         await site.go_on_and_judge(film, first, f"act {number}")
     assert site.tally.kills >= 0.8 * site.tally.points
-    say.append(site.tally.line("kill", step))
+    tell(f"kill: {step}", site.tally.line("kill", step))
 
 
 @pytest.mark.parametrize("step", PAID_STEPS)
 async def test_after_a_power_cut_only_what_was_synced_is_left_and_still_nothing_is_paid_twice(
-    step: Step, site_of: SiteOf, say: list[str]
+    step: Step, site_of: SiteOf, tell: Tell
 ) -> None:
     """What was written and not yet synced is dropped, and so is a name whose folder was not synced after it."""
     site = await site_of(step)
@@ -63,12 +55,12 @@ async def test_after_a_power_cut_only_what_was_synced_is_left_and_still_nothing_
         (film.folder / "left").rename(film.volume)
         await site.go_on_and_judge(film, first, f"power cut at act {number}")
     assert site.tally.kills >= 0.8 * site.tally.points
-    say.append(site.tally.line("power cut", step))
+    tell(f"power cut: {step}", site.tally.line("power cut", step))
 
 
 @pytest.mark.parametrize("step", PAID_STEPS)
 async def test_two_copies_of_a_step_at_once_on_one_folder_pay_for_no_item_twice(
-    step: Step, site_of: SiteOf, say: list[str]
+    step: Step, site_of: SiteOf, tell: Tell
 ) -> None:
     site = await site_of(step)
     film = site.fresh("two copies")
@@ -78,4 +70,4 @@ async def test_two_copies_of_a_step_at_once_on_one_folder_pay_for_no_item_twice(
     site.judge(film, "two copies")
     assert film.possibly(step) == 0
     assert len(site.control.bill()["entries"]) == site.items
-    say.append(site.tally.line("two copies", step))
+    tell(f"two copies: {step}", site.tally.line("two copies", step))

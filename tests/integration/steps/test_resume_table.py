@@ -12,6 +12,7 @@ from tests.benchmarks.resume_table import CASES, CLIPS, IMAGES, Bench, Case, tab
 from tests.integration.steps.site import IS_LONG
 from tests.support.forked_steps import ForkServer
 from tests.support.report_server import ReportServer
+from tests.support.tell import Tell
 
 from videotask_emulators.control import ControlClient
 
@@ -27,8 +28,7 @@ def bench(tmp_path: Path, forks: ForkServer, reports: ReportServer, control: Con
 
 @pytest.mark.parametrize("case", CASES if IS_LONG else SHORT, ids=lambda case: case.label.replace(" ", "-"))
 async def test_a_resumed_step_pays_for_what_is_missing_and_says_what_it_kept(
-    case: Case, bench: Bench, capsys: pytest.CaptureFixture[str]
+    case: Case, bench: Bench, tell: Tell
 ) -> None:
     await bench.measure(case)
-    with capsys.disabled():
-        print("", table(bench.rows), sep="\n")
+    tell(f"resume: {case.label}", table(bench.rows))
