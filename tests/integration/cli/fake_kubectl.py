@@ -1,8 +1,10 @@
 """Answers as kubectl does for the few words that `videotask` gives it; its API server is one JSON file."""
 
+import io
 import json
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 STORE = Path(os.environ["FAKE_CLUSTER"])
@@ -51,10 +53,33 @@ def main():  # noqa: C901, PLR0912  one case for each thing that is asked
             print(json.dumps({"items": store["pods"]}))
         case ["patch", "videotasks.videotask.dev", name, *_]:
             patch(store, name, json.loads(values["-p"]))
+        case ["create", "-f", "-"]:
+            store["created"] = [*store.get("created", []), json.loads(sys.stdin.read())["metadata"]["name"]]
+            STORE.write_text(json.dumps(store))
+        case ["wait", *_] if store["refuses"]:
+            fail(store["refuses"])
+        case ["wait", *_]:
+            pass
+        case ["delete", "pod", name, *_]:
+            store["created"].remove(name)
+            STORE.write_text(json.dumps(store))
+        case ["exec", _, "tar", *others]:
+            archive(store["volume"], others[-1])
         case ["logs" | "exec", *others]:
             print("ran:", *others)
         case _:
             fail(f"error: the fake knows no {rest}")
+
+
+def archive(volume, name):
+    """One file as tar writes it to a pipe."""
+    if name not in volume:
+        fail(f"tar: {name}: Cannot stat: No such file or directory")
+    data = volume[name].encode()
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as stream:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(data)
+        stream.addfile(entry, io.BytesIO(data))
 
 
 def patch(store, name, wanted):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +23,7 @@ class FakeCluster:
     """A kubectl on PATH, and the one file that is its API server."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._file = folder / "cluster.json"
         self._calls = folder / "calls.jsonl"
         task = {
@@ -33,6 +38,25 @@ class FakeCluster:
 
     def save(self) -> None:
         self._file.write_text(json.dumps(self.store))
+
+    def generate(self, **volume):
+        """Let the film's storyboard be a generated one, with these files in its folder on the volume."""
+        spec = self.store["tasks"]["heron"]["spec"]
+        del spec["storyboard"]
+        spec["topic"] = "A heron"
+        pod = {
+            "securityContext": {},
+            "containers": [{"image": "step:1", "securityContext": {}}],
+            "volumes": [{"name": "channel", "persistentVolumeClaim": {"claimName": "films"}}],
+        }
+        made = job("a", "2026-11-21T11:00:00Z", {"videotask.dev/task-uid": UID})
+        self.store["jobs"] = [made | {"spec": {"template": {"spec": pod}}}]
+        self.store["volume"] = volume
+        self.save()
+
+    @property
+    def pods_left(self):
+        return json.loads(self._file.read_text()).get("created", [])
 
     @property
     def spec(self):
@@ -154,6 +178,49 @@ def test_logs_are_those_of_the_newest_job_of_the_step(cluster, capfd):
     assert main(["logs", "heron"]) == CommandExit.DONE
     assert capfd.readouterr().out == "ran: job/b --tail=-1 --follow\nran: job/c --tail=-1\n"
     assert main(["logs", "heron", "narrations"]) == CommandExit.FAILED
+
+
+def in_a_terminal(cluster, *words):
+    """Run a command as somebody at a terminal whose editor trades one word for another; return code and screen."""
+    editor = cluster.folder / "editor"
+    editor.write_text("#!/bin/sh\nexec sed -i 's/nobody/somebody/' \"$1\"\n")
+    editor.chmod(0o755)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "videotask_operator.cli", *words]
+    environment = os.environ | {"EDITOR": str(editor), "VISUAL": ""}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        screen = b""
+        with contextlib.suppress(OSError):  # EIO: the other side has closed it
+            while block := os.read(ours, 65536):
+                screen += block
+    os.close(ours)
+    return process.returncode, " ".join(screen.decode().split())
+
+
+def test_a_generated_storyboard_is_brought_from_the_volume_to_be_edited(cluster):
+    """Scene 2 is asked for by its number and was edited by its name before: it stays one entry."""
+    cluster.store["tasks"]["heron"]["spec"]["edits"] = {"scenes": [{"scene": "scene-2", "motion": "Zoom."}]}
+    cluster.generate(**{"storyboard.json": json.dumps(a_storyboard(scenes=3))})
+    code, screen = in_a_terminal(cluster, "edit", "heron", "--scene", "2")
+    assert code == CommandExit.DONE, screen
+    assert "reading the generated storyboard of heron from its channel's volume" in screen
+    assert cluster.spec["edits"]["scenes"] == [
+        {"scene": "scene-2", "motion": "Zoom.", "narration": "Part 2: the tide comes in and somebody sleeps."}
+    ]
+    assert cluster.pods_left == []
+
+
+def test_a_generated_storyboard_that_is_not_there_yet_is_told_with_what_to_do(cluster):
+    cluster.generate()
+    code, screen = in_a_terminal(cluster, "edit", "heron", "--scene", "2")
+    assert code == CommandExit.FAILED
+    assert "storyboard.json: Cannot stat" in screen
+    assert "Give new words by --narration, --motion" in screen
+    assert "--storyboard FILE" in screen
+    assert cluster.patches() == []
+    assert cluster.pods_left == []
+    assert main(["edit", "heron", "--scene", "2", "--narration", "Nobody sleeps."]) == CommandExit.DONE
 
 
 def job(name, created, labels):

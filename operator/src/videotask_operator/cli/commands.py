@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -20,41 +20,26 @@ from rich.text import Text
 from videotask_contract import VERSION, layout
 from videotask_contract.changes import PAID_STEPS
 from videotask_contract.errors import BadInputError
-from videotask_contract.storyboard import Storyboard
 from videotask_operator.cli.change import Change, patch_text
 from videotask_operator.cli.cluster import RESOURCE, ClusterPlace
 from videotask_operator.cli.completion import completion_script
 from videotask_operator.cli.decisions import decide_approval, decide_rejection
 from videotask_operator.cli.describe import describe_task
-from videotask_operator.cli.editor import edit_fields, run_editor
-from videotask_operator.cli.edits import (
-    SCENE_FIELDS,
-    asset_words,
-    clear_edits,
-    edit_asset,
-    edit_scene,
-    scene_words,
-)
+from videotask_operator.cli.editing import build_edit
 from videotask_operator.cli.exits import CommandExit
 from videotask_operator.cli.folder import open_folder
 from videotask_operator.cli.kubectl import Kubectl, global_flags
+from videotask_operator.cli.manual import SUMMARIES
 from videotask_operator.cli.place import Place
 from videotask_operator.cli.references import parse_redo, parse_step, parse_take
 from videotask_operator.cli.table import film_lines, folded, print_lines
 from videotask_operator.cli.takes import ask_redo, choose_takes, name_request
-from videotask_operator.cli.task import Task, parse
+from videotask_operator.cli.task import Task
 from videotask_operator.cli.watching import watch_film, watch_films
 from videotask_operator.cli.wishes import wish_cancel, wish_resume, wish_retry, wish_settings, wish_suspend
 from videotask_operator.core.costs import parse_keys, parse_month
 
 FOLDER_VARIABLE: Final = "VIDEOTASK_FOLDER"
-_SCENE_FLAGS: Final = {
-    "narration": "narration",
-    "motion": "motion",
-    "soundEffect": "sound_effect",
-    "environment": "environment",
-    "characters": "characters",
-}
 
 
 def open_place(options: argparse.Namespace) -> Place:
@@ -154,7 +139,7 @@ def take(options: argparse.Namespace) -> CommandExit:
 def edit(options: argparse.Namespace) -> CommandExit:
     """Edit a scene or an asset, by flags or in an editor, or take edits back."""
     place = open_place(options)
-    build = _clear(place, options) if options.clear else _edit(place, options)
+    build = build_edit(place, options)
     return CommandExit.DONE if build is None else _change(place, options, build)
 
 
@@ -242,14 +227,8 @@ def version(options: argparse.Namespace) -> CommandExit:
 
 def completion(options: argparse.Namespace) -> CommandExit:
     """Print a shell's completion script."""
-    sys.stdout.write(completion_script(options.shell, commands=tuple(sorted(_COMMANDS)), steps=tuple(PAID_STEPS)))
+    sys.stdout.write(completion_script(options.shell, commands=tuple(sorted(SUMMARIES)), steps=tuple(PAID_STEPS)))
     return CommandExit.DONE
-
-
-_COMMANDS: Final = (
-    *("get", "describe", "approve", "reject", "redo", "take", "edit", "retry", "suspend", "resume", "cancel", "set"),
-    *("fetch", "logs", "costs", "version", "completion"),
-)
 
 
 def _change(place: Place, options: argparse.Namespace, build: Callable[[Task], Change]) -> CommandExit:
@@ -284,93 +263,6 @@ def _watch(place: Place, options: argparse.Namespace) -> CommandExit:
         return watch_film(console, seen, title=title, flags=place.flags, until=options.until)
     watch_films(console, seen, clock=_now, wide=options.output == "wide", with_namespace=options.all_namespaces)
     return CommandExit.DONE
-
-
-def _edit(place: Place, options: argparse.Namespace) -> Callable[[Task], Change] | None:
-    """Return what builds the edit; None when a person changed nothing in the editor."""
-    read = _storyboard_reader(place, options)
-    if options.scene is None and options.asset is None:
-        raise BadInputError("give --scene SCENE or --asset NAME, or --clear")
-    fields: Mapping[str, Any] = _given_fields(options)
-    if options.asset is not None:
-        if set(fields) - {"prompt"}:
-            raise BadInputError("--asset: an asset has a --prompt and nothing else")
-        name = options.asset
-        fields = fields or _ask_asset(place.get_task(options.task), name, read)
-        return (lambda task: edit_asset(task, name, fields["prompt"], storyboard=read(task))) if fields else None
-    if "prompt" in fields:
-        raise BadInputError(
-            "--prompt belongs to --asset; a scene has narration, motion, sound effect, environment, characters"
-        )
-    scene = options.scene
-    fields = fields or _ask_scene(place, options, read)
-    return (lambda task: edit_scene(task, scene, fields, storyboard=read(task))) if fields else None
-
-
-def _clear(place: Place, options: argparse.Namespace) -> Callable[[Task], Change]:
-    if _given_fields(options):
-        raise BadInputError("--clear takes edits back; give no new words with it")
-    read = _storyboard_reader(place, options)
-    return lambda task: clear_edits(task, scene=options.scene, asset=options.asset, storyboard=read(task))
-
-
-def _given_fields(options: argparse.Namespace) -> dict[str, Any]:
-    found = {field: getattr(options, flag) for field, flag in (_SCENE_FLAGS | {"prompt": "prompt"}).items()}
-    fields: dict[str, Any] = {field: value for field, value in found.items() if value is not None}
-    if "characters" in fields:
-        fields["characters"] = [name.strip() for name in fields["characters"].split(",") if name.strip()]
-    return fields
-
-
-def _storyboard_reader(place: Place, options: argparse.Namespace) -> Callable[[Task], Storyboard | None]:
-    if options.storyboard is None:
-        return place.load_storyboard
-    try:
-        value = json.loads(options.storyboard.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"--storyboard: {options.storyboard} cannot be read as JSON: {error}") from error
-    storyboard = parse(Storyboard, value, root="--storyboard")
-    return lambda task: task.storyboard or storyboard
-
-
-def _ask_scene(
-    place: Place, options: argparse.Namespace, read: Callable[[Task], Storyboard | None]
-) -> Mapping[str, Any]:
-    task = place.get_task(options.task)
-    storyboard = read(task)
-    words = scene_words(task, options.scene, storyboard=storyboard)
-    _needs_terminal("--narration, --motion, --sound-effect, --environment or --characters")
-    about = f"Scene {options.scene} of {task.name}."
-    if storyboard is None:
-        about += (
-            " Its storyboard was generated and is not here: only earlier edits are shown.\n"
-            f"# `videotask fetch {task.name}{place.flags} --storyboard` copies it; then give --storyboard FILE."
-        )
-    return edit_fields(
-        words,
-        about=about,
-        fields=SCENE_FIELDS,
-        check=lambda fields: edit_scene(task, options.scene, fields, storyboard=storyboard),
-        edit=run_editor,
-    )
-
-
-def _ask_asset(task: Task, name: str, read: Callable[[Task], Storyboard | None]) -> dict[str, Any]:
-    storyboard = read(task)
-    prompt = asset_words(task, name, storyboard=storyboard)
-    _needs_terminal("--prompt")
-    return edit_fields(
-        {"prompt": prompt},
-        about=f"The image {name} of {task.name}.",
-        fields=("prompt",),
-        check=lambda fields: edit_asset(task, name, fields["prompt"], storyboard=storyboard),
-        edit=run_editor,
-    )
-
-
-def _needs_terminal(flags: str) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise BadInputError(f"there is no terminal to open an editor on; give {flags}")
 
 
 def _confirms(task: Task) -> bool:

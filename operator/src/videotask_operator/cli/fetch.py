@@ -81,8 +81,15 @@ def _copy(source: Source, names: Sequence[str], target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with _reader_pod(source) as pod:
         words = ["exec", pod, "-n", source.namespace, "-c", _CONTAINER, "--", "tar", "-C", _MOUNT, "-cf", "-", *names]
+        broken: tarfile.TarError | None = None
         with source.kubectl.output(*words, timeout_seconds=_POD_SECONDS) as stream:
-            _unpack(stream, target)
+            try:
+                _unpack(stream, target)
+            except tarfile.TarError as error:
+                broken = error  # kubectl's own complaint, at the end of the block, says more where there is one
+                _drain(stream)
+        if broken is not None:
+            raise PermanentError(f"{', '.join(names)} did not come whole ({broken}); fetch it again") from broken
 
 
 def _find(kubectl: Kubectl, resource: Mapping[str, Any], *, folder: str, image: str | None) -> Source:
@@ -171,7 +178,12 @@ def _unpack(stream: IO[bytes], target: Path) -> None:
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             with (target / path).open("wb") as file:
                 shutil.copyfileobj(content, file, _COPY_BYTES)
-    while stream.read(_COPY_BYTES):  # tar pads its end; an unread rest would be a broken pipe to it
+    _drain(stream)
+
+
+def _drain(stream: IO[bytes]) -> None:
+    """Read to the end: tar pads its archive, and an unread rest would be a broken pipe to it."""
+    while stream.read(_COPY_BYTES):
         pass
 
 
