@@ -198,6 +198,7 @@ def _vitals(cluster: KubeCluster, store: PostgresStore, reconciler: Reconciler, 
         is_leader=lambda: store.is_leader,
         is_watching=watching.is_steady,
         stale_after_seconds=_STALE_AFTER_SECONDS,
+        films_out_of_sight=lambda: len(reconciler.out_of_sight),
     )
 
 

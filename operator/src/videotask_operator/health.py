@@ -22,6 +22,8 @@ class Vitals:
     is_watching: Callable[[], bool]
     """False while the watches keep ending: films then move on by the periodic LIST alone."""
     stale_after_seconds: float
+    films_out_of_sight: Callable[[], int] = lambda: 0
+    """Films on record in namespaces that are not watched or cannot be read: told, and no reason to be unready."""
 
 
 class HealthServer:
@@ -57,6 +59,7 @@ class HealthServer:
     async def _ready(self, _request: web.Request) -> web.Response:
         synced, leader, watching = self.vitals.is_synced(), self.vitals.is_leader(), self.vitals.is_watching()
         facts: dict[str, object] = {"synced": synced, "leader": leader, "watching": watching}
+        facts["filmsOutOfSight"] = self.vitals.films_out_of_sight()
         return _verdict(ok=synced and leader and watching, facts=facts)
 
 

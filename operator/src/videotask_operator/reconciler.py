@@ -128,6 +128,8 @@ class Reconciler:
         self._doubts: dict[TaskKey, str] = {}
         """Pods with a start permit that were never seen, and whose run would be closed without their word."""
         self._gone_pods: set[str] = set()
+        self.out_of_sight: set[TaskKey] = set()
+        """Films on record whose namespace is not watched or cannot be read; nothing is decided about them."""
         self._zones: dict[tuple[str, str], str] = {}
         self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
         """Films that wait for nothing but a slot, by account and uid."""
@@ -230,7 +232,8 @@ class Reconciler:
         for _, key in unfinished:
             self.wake(key)
         for channel in self.cluster.channels():
-            await self._show_channel(channel)
+            if self.cluster.observe(TaskKey(channel.namespace, channel.name)).in_sight:
+                await self._show_channel(channel)
         await self._keep_retention()
 
     async def _keep_retention(self) -> None:
@@ -283,6 +286,8 @@ class Reconciler:
         if not self.cluster.is_synced:
             self._wake_later(key, 0.5)
             return
+        if not self._is_in_sight(key):
+            return
         seat = self._seats.setdefault(key, _Seat())
         async with seat.lock:
             await self._retire_others(key)
@@ -305,6 +310,21 @@ class Reconciler:
                 self.wake(key)
             if shown is not None:
                 await shown
+
+    def _is_in_sight(self, key: TaskKey) -> bool:
+        """Tell whether anything may be concluded about this film; one that is out of sight is left as it is."""
+        if self.cluster.observe(key).in_sight:
+            self.out_of_sight.discard(key)
+            return True
+        if key not in self.out_of_sight:
+            self.out_of_sight.add(key)
+            log.warning(
+                "film_out_of_sight",
+                task=str(key),
+                message=f"namespace {key.namespace} is not watched or cannot be read: the film is left as it is and "
+                "its files stay. Add the namespace to the chart's namespaces, or give the operator its rights there",
+            )
+        return False
 
     async def _is_proved_gone(self, key: TaskKey) -> bool:
         """Ask the cluster itself for a pod that its cache does not have: it may not have it yet."""
@@ -595,6 +615,8 @@ class Reconciler:
         admitted = set(self._admitted)
         async with self.store.transaction() as transaction:
             tasks = await transaction.load_active_tasks()
+        # Films that nobody can look at would keep their places for ever.
+        tasks = tuple(task for task in tasks if self.cluster.observe(TaskKey(task.namespace, task.uid)).in_sight)
         admitted |= self._admitted
         tasks += _returning(self._admissible.values(), tasks)
         seen = tuple(replace(task, active=task.active or task.uid in admitted) for task in tasks)

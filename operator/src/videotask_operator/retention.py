@@ -69,7 +69,10 @@ class RetentionKeeper:
         record = await transaction.load_task(kept.task_uid)
         if record is None:
             return None
-        shown = self.cluster.observe(record.key).task
+        observed = self.cluster.observe(record.key)
+        if not observed.in_sight:
+            return None  # nobody can tell there whether the film was deleted
+        shown = observed.task
         runs = await transaction.load_runs(record.uid)
         is_shown = shown is not None and shown.uid == record.uid
         if not is_shown and not record.resource_gone:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.support.builders import UID
 
-from videotask_contract.errors import PermanentError
+from videotask_contract.errors import PermanentError, VideoTaskError
 from videotask_contract.steps import Step
 from videotask_operator.core.model import TaskKey
 from videotask_operator.core.ports import ForeignJobError
@@ -59,3 +59,22 @@ async def test_nothing_is_removed_in_a_namespace_that_is_not_watched(server, clu
     with pytest.raises(PermanentError, match="attic is not watched"):
         await cluster.run_clean_up(replace(ORDER, key=TaskKey("attic", "film")))
     assert not [path for path in server.objects if "clean-up" in path]
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+async def test_files_of_a_deleted_film_stay_while_the_videotasks_cannot_be_listed(server, cluster, status) -> None:
+    """A CRD that was deleted, or a right that was taken away, is no word of a person about files."""
+    server.refuse(f"GET {objects(Kind.TASK, 'studio')}", status)
+    with pytest.raises(VideoTaskError):
+        await cluster.run_clean_up(ORDER)
+    assert JOB not in server.objects
+    server.refusals.clear()
+    assert await cluster.run_clean_up(ORDER) is CleanUpState.RUNNING
+
+
+async def test_files_of_a_film_that_is_there_after_all_stay(server, cluster, bodies) -> None:
+    server.put(objects(Kind.TASK, "studio"), bodies.task())
+    with pytest.raises(PermanentError, match="studio/film is still there"):
+        await cluster.run_clean_up(ORDER)
+    assert JOB not in server.objects
+    assert await cluster.run_clean_up(replace(ORDER, extent=Extent.WORK)) is CleanUpState.RUNNING

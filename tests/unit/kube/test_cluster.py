@@ -68,6 +68,37 @@ async def test_it_is_synced_only_once_every_kind_was_listed_everywhere(server, m
     assert cluster.last_resync_ok_at is not None
 
 
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_a_namespace_that_may_not_be_read_is_out_of_sight_and_holds_up_no_other(
+    server, make_cluster, bodies, kind
+) -> None:
+    cluster = make_cluster("attic", "studio")
+    seen = Seen(cluster)
+    server.put(objects(Kind.TASK, "studio"), bodies.task())
+    server.refuse(f"GET {objects(kind, 'studio')}", 403)
+    await cluster.resync()
+    assert cluster.is_synced, "the films of the attic are moved on"
+    assert cluster.observe(TaskKey("attic", "film")).in_sight
+    assert not cluster.observe(FILM).in_sight, "an absence there is no deletion"
+    seen.told.clear()
+    server.refusals.clear()
+    await cluster.resync()
+    assert cluster.observe(FILM).in_sight
+    assert FILM in seen.told, "and its films get a look as soon as it can be read"
+
+
+async def test_where_nothing_may_be_read_nothing_is_concluded(server, cluster) -> None:
+    server.refuse("GET", 403)
+    await cluster.resync()
+    assert not cluster.is_synced
+
+
+async def test_a_namespace_that_is_not_watched_is_out_of_sight(cluster) -> None:
+    await cluster.resync()
+    assert cluster.observe(FILM).in_sight
+    assert not cluster.observe(TaskKey("attic", "film")).in_sight
+
+
 @pytest.mark.parametrize("status", [403, 404, 410, 500, 503])
 async def test_a_list_that_fails_deletes_nothing(server, cluster, bodies, status) -> None:
     server.put(objects(Kind.TASK, "studio"), bodies.task())

@@ -33,6 +33,11 @@ async def test_an_operator_that_leads_and_watches_is_ready():
     assert (await a_server()._ready(None)).status == 200
 
 
+async def test_films_out_of_sight_are_counted_and_make_nobody_unready():
+    answer = await a_server(films_out_of_sight=lambda: 3)._ready(None)
+    assert (answer.status, json.loads(answer.text)["filmsOutOfSight"]) == (200, 3)
+
+
 @pytest.mark.parametrize("fact", ["loop_turned_at", "resync_tried_at"])
 async def test_a_loop_that_stands_still_is_not_alive(fact):
     answer = await a_server(**{fact: lambda: NOON - timedelta(seconds=61)})._live(None)

@@ -99,12 +99,14 @@ class PodSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """All that concerns one task, from the cluster port's cache. `task` None means proved absent."""
+    """All that concerns one task, from the cluster port's cache. `task` None means proved absent, if it is in sight."""
 
     task: TaskResource | None
     channel: ChannelResource | None
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
+    in_sight: bool = True
+    """False where its namespace is not watched, or was never listed whole: then absence means nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

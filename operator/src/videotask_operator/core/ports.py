@@ -39,7 +39,7 @@ class ClusterPort(Protocol):
 
     @property
     def is_synced(self) -> bool:
-        """True once everything was listed; before that nothing may be concluded from absence."""
+        """True once all that may be read was listed; before that nothing may be concluded from absence."""
 
     def task_keys(self) -> Iterable[TaskKey]:
         """Return the keys of all VideoTasks in the cache."""
@@ -48,7 +48,7 @@ class ClusterPort(Protocol):
         """Return all Channels in the cache."""
 
     def observe(self, key: TaskKey) -> Observation:
-        """Return all that concerns one task, from the cache."""
+        """Return all that concerns one task, from the cache; says too whether absence means anything there."""
 
     async def create_run(self, order: RunOrder) -> None:
         """Create ConfigMap and Job; done already under this run id is success. ForeignJobError on a foreign Job."""

@@ -26,7 +26,7 @@ from videotask_operator.core.model import (
     TaskKey,
 )
 from videotask_operator.core.ports import ForeignJobError
-from videotask_operator.core.retention import CleanUpOrder, CleanUpState
+from videotask_operator.core.retention import CleanUpOrder, CleanUpState, Extent
 from videotask_operator.kube.api import JSON_PATCH, METADATA_ONLY, Api, ApiRefusedError, ApiUnavailableError
 from videotask_operator.kube.build_job import JobSettings, build_clean_up_job, build_config_map, build_job
 from videotask_operator.kube.cache import Cache
@@ -42,6 +42,7 @@ _log = structlog.get_logger()
 
 _RETRY_RESYNC_SECONDS: Final = 2.0
 _SWEEP_EVERY: Final = timedelta(minutes=10)
+_FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
 _UNPROCESSABLE: Final = 422
 _NOT_FOUND: Final = 404
@@ -63,6 +64,8 @@ class KubeCluster:
             api, namespaces=frozenset(self._namespaces), service_account=jobs.service_account, clock=time.time
         )
         self._unlisted = {(kind, namespace) for kind in Kind for namespace in self._namespaces}
+        self._forbidden: set[tuple[Kind, str]] = set()
+        """Lists that the API server refused for want of a right when they were last asked for."""
         self._swept_at: datetime | None = None
         self.last_resync_tried_at: datetime | None = None
         self.last_resync_ok_at: datetime | None = None
@@ -96,8 +99,12 @@ class KubeCluster:
 
     @property
     def is_synced(self) -> bool:
-        """True once every kind was listed in every namespace."""
-        return not self._unlisted
+        """True once every kind was listed in every namespace, but for those where we may not read.
+
+        A right that is missing in one namespace must not hold up the films of all others.
+        """
+        whole = [namespace for namespace in self._namespaces if self._is_listed(namespace)]
+        return bool(whole) and all(pair in self._forbidden for pair in self._unlisted)
 
     def task_keys(self) -> Iterable[TaskKey]:
         """Return the keys of all VideoTasks in the cache."""
@@ -121,6 +128,7 @@ class KubeCluster:
             channel=channel,
             jobs=self._cache.jobs(key),
             pods=tuple(self._judge(meta, pod) for meta, pod in self._cache.pods(key)),
+            in_sight=self._is_listed(key.namespace),
         )
 
     def take_event(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
@@ -198,8 +206,17 @@ class KubeCluster:
         path = one(Kind.JOB, order.key.namespace, order.job_name)
         body = await self._api.fetch_or_none(path)
         if body is None:
+            await self._require_gone(order)
             body = await self._api.create(objects(Kind.JOB, order.key.namespace), build_clean_up_job(order, self._jobs))
         return clean_up_state(body, order)
+
+    async def _require_gone(self, order: CleanUpOrder) -> None:
+        """Ask anew before the files of a deleted film go: a list that is refused or not served proves nothing."""
+        if order.extent is not Extent.ALL:
+            return
+        items, _ = await self._api.fetch_list(objects(Kind.TASK, order.key.namespace), accept=METADATA_ONLY)
+        if any(body["metadata"]["uid"] == order.task_uid for body in items):
+            raise PermanentError(f"the VideoTask {order.key} is still there: none of its files is removed")
 
     async def save_status(self, key: TaskKey, *, uid: str, status: dict[str, Any]) -> None:
         """Make the resource's status this one; a resource gone or re-created is success."""
@@ -306,11 +323,21 @@ class KubeCluster:
         try:
             items, version = await self._api.fetch_list(objects(kind, namespace), label_selector=kind.label_selector)
         except (ApiRefusedError, ApiUnavailableError) as error:
+            if isinstance(error, ApiRefusedError) and error.status == _FORBIDDEN:
+                self._forbidden.add((kind, namespace))
             return error
+        self._forbidden.discard((kind, namespace))
         changed = self._cache.replace(kind, namespace, items, version=version)
+        was_listed = self._is_listed(namespace)
         self._unlisted.discard((kind, namespace))
+        if not was_listed and self._is_listed(namespace):
+            changed |= {key for key in self._cache.task_keys() if key.namespace == namespace}
         self._tell(changed)
         return None
+
+    def _is_listed(self, namespace: str) -> bool:
+        """Tell whether each kind was listed in this namespace, so that what is not in the cache is not there."""
+        return namespace in self._namespaces and all((kind, namespace) not in self._unlisted for kind in Kind)
 
     def _look_for_served(self, failures: list[VideoTaskError]) -> None:
         unserved = any(isinstance(error, ApiRefusedError) and error.status == _NOT_FOUND for error in failures)

@@ -124,6 +124,7 @@ class LocalCluster:
             channel=channel,
             jobs=tuple(job for job, _ in seen),
             pods=tuple(pod for _, pod in seen if pod is not None),
+            in_sight=key.namespace == self._namespace,
         )
 
     async def create_run(self, order: RunOrder) -> None:
