@@ -31,9 +31,15 @@ MUTATED: Final = (
     "src/videotask_contract/prices.py",
 )
 """Decisions, ledger, error mapping and prices."""
-TESTS: Final = ("tests/unit/core", "tests/unit/contract/test_phases.py", "tests/unit/steps")
+TESTS: Final = (
+    "tests/unit/core",
+    "tests/unit/contract/test_failure_classes.py",
+    "tests/unit/contract/test_phases.py",
+    "tests/unit/contract/test_prices.py",
+    "tests/unit/steps",
+)
 """Instant and without servers, so that thousands of mutants can be tried."""
-_LEFT_OUT: Final = ("--ignore=tests/unit/steps/test_where_clean_up_runs.py",)
+_LEFT_OUT: Final = ("tests/unit/steps/test_where_clean_up_runs.py",)
 """It looks into files that are not in the copy."""
 _ALSO: Final = ("pyproject.toml", "tests", "docs", "crds", "samples")
 _VENV: Final = REPOSITORY / ".venv"
