@@ -23,7 +23,7 @@ from videotask_steps import durable
 from videotask_steps.context import StepContext
 from videotask_steps.failures import combine_failures
 from videotask_steps.ledger import Ledger, PaidCall
-from videotask_steps.money import begin_call
+from videotask_steps.money import MoneyUnderWay, begin_call
 from videotask_steps.stop_sign import StopSign, interrupted
 from videotask_steps.takes import take_that_counts
 
@@ -126,6 +126,7 @@ class _Workshop:
     def __init__(self, context: StepContext, *, are_counted: bool) -> None:
         self._context = context
         self._ledger = context.ledger
+        self._under_way = MoneyUnderWay(context.ledger, context.limits, context.stopping)
         self._are_counted = are_counted
         self._missing: deque[Wanted] = deque()
         self._failures: list[tuple[Wanted, VideoTaskError]] = []
@@ -196,6 +197,8 @@ class _Workshop:
         except BaseException:
             self._is_closed = True
             raise
+        finally:
+            self._under_way.ended(one.item)
 
     def _note_failure(self, one: Wanted, error: VideoTaskError) -> None:
         self._failures.append((one, error))
@@ -219,9 +222,13 @@ class _Workshop:
         if await self._recover(one):
             return
         self._warn_if_paid_before(one)
-        begun_at = time.monotonic()
+        begun_at: float | None = None
         for tries in range(MAX_RETRIES + 1):
+            if await self._wait_for_money(one) and self._is_closed:
+                self._missing.appendleft(one)  # nothing is begun any more
+                return
             call = self._begin(one)
+            begun_at = begun_at or time.monotonic()
             try:
                 suffix = await self._within_limit(one, call, one.make)
             except VideoTaskError as error:
@@ -295,6 +302,11 @@ class _Workshop:
         if paid_usd > 0:
             _log.warning("item_paid_again", item=one.item, earlier_usd=str(paid_usd), reason="no usable file is left")
 
+    async def _wait_for_money(self, one: Wanted) -> bool:
+        """Wait for what the calls under way may leave, rather than end the step for want of money that is only held."""
+        needed_usd = upper_bound_usd(self._context.task.prices, one.price_usd)
+        return await self._under_way.wait_for(needed_usd, is_pointless=lambda: self._is_closed)
+
     def _begin(self, one: Wanted) -> Call:
         self._context.stopping.raise_if_set()
         _require_room(self._context.volume, item=one.item)
@@ -310,6 +322,7 @@ class _Workshop:
             upper_bound_usd=upper_bound_usd(self._context.task.prices, one.price_usd),
             external_id=None if one.external_id is None else one.external_id(take, tries),
         )
+        self._under_way.begun(one.item, paid)
         return self._call(one, paid)
 
     def _free_take(self, one: Wanted) -> int:
@@ -343,6 +356,7 @@ class _Workshop:
 
     def _close_failed(self, call: Call, error: VideoTaskError) -> None:
         call.part.unlink(missing_ok=True)
+        self._under_way.ended(call.paid.intent.item)
         if call.cost_usd is not None:
             self._ledger.record_settled(call.paid, amount_usd=call.cost_usd)
         elif not call.is_accepted and error.failure_class not in _MAYBE_CHARGED:

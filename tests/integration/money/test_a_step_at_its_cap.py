@@ -31,7 +31,8 @@ async def test_five_calls_at_once_never_pass_the_cap_by_one(film: Film) -> None:
     assert len(film.operations("sfx")) == 3, "what was reserved allows three, and three were asked for"
     assert ended.report.done == 3, "what was paid for is there"
 
-    again = await effects(film, Decimal(5), run_id="run-2")
+    # The three that are left fit at their price, though their upper bounds do not fit side by side.
+    again = await effects(film, 2 * EFFECT + BOUND, run_id="run-2")
     assert (again.code, again.report.done, again.report.kept) == (ExitCode.DONE, 6, 3)
     assert film.control.total_usd() == 6 * EFFECT == film.ledger_usd(Step.SFX_GENERATION)
 
