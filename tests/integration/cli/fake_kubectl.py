@@ -64,22 +64,24 @@ def main():  # noqa: C901, PLR0912  one case for each thing that is asked
             store["created"].remove(name)
             STORE.write_text(json.dumps(store))
         case ["exec", _, "tar", *others]:
-            archive(store["volume"], others[-1])
+            archive(store["volume"], others[-1], is_cut=store.get("cut", False))
         case ["logs" | "exec", *others]:
             print("ran:", *others)
         case _:
             fail(f"error: the fake knows no {rest}")
 
 
-def archive(volume, name):
-    """One file as tar writes it to a pipe."""
+def archive(volume, name, *, is_cut):
+    """One file as tar writes it to a pipe; cut in its middle where a connection breaks and nobody says so."""
     if name not in volume:
         fail(f"tar: {name}: Cannot stat: No such file or directory")
     data = volume[name].encode()
-    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as stream:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as stream:
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
         stream.addfile(entry, io.BytesIO(data))
+    sys.stdout.buffer.write(whole.getvalue()[: 512 + len(data) // 2] if is_cut else whole.getvalue())
 
 
 def patch(store, name, wanted):

@@ -223,6 +223,17 @@ def test_a_generated_storyboard_that_is_not_there_yet_is_told_with_what_to_do(cl
     assert main(["edit", "heron", "--scene", "2", "--narration", "Nobody sleeps."]) == CommandExit.DONE
 
 
+def test_a_storyboard_that_came_cut_is_told_and_never_kept(cluster, capsys, tmp_path):
+    cluster.generate(**{"storyboard.json": json.dumps(a_storyboard(scenes=3))})
+    cluster.store["cut"] = True
+    cluster.save()
+    file = tmp_path / "out" / "storyboard.json"
+    assert main(["fetch", "heron", "--storyboard", "-o", str(file)]) == CommandExit.FAILED
+    assert "did not come whole" in capsys.readouterr().err
+    assert not file.exists()
+    assert cluster.pods_left == []
+
+
 def job(name, created, labels):
     return {"metadata": {"name": name, "creationTimestamp": created, "labels": labels}}
 
