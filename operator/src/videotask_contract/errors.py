@@ -67,7 +67,7 @@ _EXIT_CODES = {
     FailureClass.BAD_INPUT: ExitCode.BAD_INPUT,
     FailureClass.REFUSED: ExitCode.PERMANENT,
     FailureClass.PERMANENT: ExitCode.PERMANENT,
-    FailureClass.ACCOUNT: ExitCode.PERMANENT,
+    FailureClass.ACCOUNT: ExitCode.ACCOUNT,
     FailureClass.TRANSIENT: ExitCode.TRANSIENT,
     FailureClass.NETWORK: ExitCode.TRANSIENT,
     FailureClass.RATE_LIMITED: ExitCode.RATE_LIMITED,
@@ -89,6 +89,7 @@ _CLASS_OF_EXIT = {
     ExitCode.BAD_INPUT: FailureClass.BAD_INPUT,
     ExitCode.NOT_PERMITTED: FailureClass.NOT_PERMITTED,
     ExitCode.INTERRUPTED: FailureClass.INTERRUPTED,
+    ExitCode.ACCOUNT: FailureClass.ACCOUNT,
 }
 
 

@@ -17,3 +17,4 @@ class ExitCode(IntEnum):
     BAD_INPUT = 15
     NOT_PERMITTED = 16
     INTERRUPTED = 17
+    ACCOUNT = 18

@@ -42,7 +42,7 @@ DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
 
 _EXIT_MEANINGS: Final = {
     ExitCode.DONE: "every item is made, or kept from an earlier run",
-    ExitCode.PERMANENT: "the same call would fail the same way: account, safety block, 4xx, missing file",
+    ExitCode.PERMANENT: "the same call would fail the same way: safety block, 4xx, missing file",
     ExitCode.TRANSIENT: "time may heal it: network, 5xx, unusable media",
     ExitCode.RATE_LIMITED: "the provider asks to wait",
     ExitCode.OUTCOME_UNKNOWN: "a call may have been charged; look before doing it again",
@@ -50,6 +50,7 @@ _EXIT_MEANINGS: Final = {
     ExitCode.BAD_INPUT: "the task's own data is wrong",
     ExitCode.NOT_PERMITTED: "another pod holds the start permit, or the run is closed",
     ExitCode.INTERRUPTED: "told to stop: SIGTERM, suspend, cancel",
+    ExitCode.ACCOUNT: "the provider refused the account: dead or missing key, arrears, exhausted pack",
 }
 
 

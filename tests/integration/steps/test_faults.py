@@ -46,19 +46,19 @@ class Fault:
 
 LASTING = [
     Fault(
-        step=IMAGES, kind="auth_revoked", failure=FailureClass.ACCOUNT, code=ExitCode.PERMANENT, words="API_KEY_INVALID"
+        step=IMAGES, kind="auth_revoked", failure=FailureClass.ACCOUNT, code=ExitCode.ACCOUNT, words="API_KEY_INVALID"
     ),
-    Fault(step=CLIPS, kind="auth_revoked", failure=FailureClass.ACCOUNT, code=ExitCode.PERMANENT, words="1002"),
+    Fault(step=CLIPS, kind="auth_revoked", failure=FailureClass.ACCOUNT, code=ExitCode.ACCOUNT, words="1002"),
     Fault(
-        step=VOICES, kind="auth_revoked", failure=FailureClass.ACCOUNT, code=ExitCode.PERMANENT, words="invalid_api_key"
+        step=VOICES, kind="auth_revoked", failure=FailureClass.ACCOUNT, code=ExitCode.ACCOUNT, words="invalid_api_key"
     ),
-    Fault(step=CLIPS, kind="arrears", failure=FailureClass.ACCOUNT, code=ExitCode.PERMANENT, words="1101"),
-    Fault(step=CLIPS, kind="pack_exhausted", failure=FailureClass.ACCOUNT, code=ExitCode.PERMANENT, words="1102"),
+    Fault(step=CLIPS, kind="arrears", failure=FailureClass.ACCOUNT, code=ExitCode.ACCOUNT, words="1101"),
+    Fault(step=CLIPS, kind="pack_exhausted", failure=FailureClass.ACCOUNT, code=ExitCode.ACCOUNT, words="1102"),
     Fault(
         step=VOICES,
         kind="quota_exceeded",
         failure=FailureClass.ACCOUNT,
-        code=ExitCode.PERMANENT,
+        code=ExitCode.ACCOUNT,
         words="quota_exceeded",
     ),
     Fault(

@@ -128,7 +128,7 @@ async def test_without_a_key_nothing_is_called_and_the_secret_is_named(film: Fil
     ended = await film.run(
         step, run_id="keyless", env={"GEMINI_API_KEY": "", "KLING_API_KEY": " ", "ELEVENLABS_API_KEY": ""}
     )
-    assert ended.code == ExitCode.PERMANENT
+    assert ended.code == ExitCode.ACCOUNT
     assert ended.report.failure is not None
     assert ended.report.failure.failure_class is FailureClass.ACCOUNT
     assert "spec.credentials." in ended.report.failure.message

@@ -19,7 +19,7 @@ TABLE = {
     FailureClass.BAD_INPUT: (False, ExitCode.BAD_INPUT),
     FailureClass.REFUSED: (False, ExitCode.PERMANENT),
     FailureClass.PERMANENT: (False, ExitCode.PERMANENT),
-    FailureClass.ACCOUNT: (False, ExitCode.PERMANENT),
+    FailureClass.ACCOUNT: (False, ExitCode.ACCOUNT),
     FailureClass.TRANSIENT: (True, ExitCode.TRANSIENT),
     FailureClass.NETWORK: (True, ExitCode.TRANSIENT),
     FailureClass.RATE_LIMITED: (True, ExitCode.RATE_LIMITED),
@@ -40,6 +40,7 @@ EXITS = {
     ExitCode.BAD_INPUT: FailureClass.BAD_INPUT,
     ExitCode.NOT_PERMITTED: FailureClass.NOT_PERMITTED,
     ExitCode.INTERRUPTED: FailureClass.INTERRUPTED,
+    ExitCode.ACCOUNT: FailureClass.ACCOUNT,
 }
 
 

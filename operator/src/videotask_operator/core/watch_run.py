@@ -139,6 +139,10 @@ def _believe_exit(draft: Draft, run: RunRecord, job: JobSeen | None, pods: list[
     if _ran_out_of_time(job):
         failure_class = FailureClass.TRANSIENT
     message = f"the pod ended with exit code {code} and left no report"
+    if failure_class is FailureClass.ACCOUNT:
+        message = (
+            f"the account was refused (exit code {code}; the words were lost with the report, the pod's log has them)"
+        )
     fail_run(draft, replace(run, exit_code=code), failure_class=failure_class, message=message, rules=rules.retry)
     return True
 
