@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from videotask_contract.changes import chosen_take, redo_number
-from videotask_contract.errors import BadInputError, PermanentError, VideoTaskError
+from videotask_contract.errors import BadInputError, VideoTaskError
 from videotask_contract.ledger_record import LedgerRecord, RecordKind
 from videotask_steps import durable
 from videotask_steps.context import StepContext
@@ -36,16 +36,17 @@ def take_that_counts(
 ) -> LedgerRecord | None:
     """Return the line of the take that counts if its file is whole; None when one must be made.
 
-    Raises BadInputError when the chosen take cannot be used, and PermanentError when clean-up removed the item: it was
-    paid for, and is made again at a person's word only.
+    Raises BadInputError when the chosen take cannot be used, and when clean-up removed the item: it was paid for, and
+    is made again at a person's word only.
     """
     if take is not None:
         return _chosen(ledger, item, take, probe)
     removed = ledger.tombstone(item, key)
     if removed is not None:
-        raise PermanentError(
-            f"clean-up removed it on {removed.at:%Y-%m-%d}; it is not paid again by itself: ask for it with spec.redo, "
-            "or put the file back and choose its take with spec.takes",
+        raise BadInputError(
+            f"spec.redo asks for no new take of {item}, and clean-up removed it on {removed.at:%Y-%m-%d} (take "
+            f"{removed.take}); it is not paid again by itself: ask for it with spec.redo, or put the file back and "
+            f"choose take {removed.take} with spec.takes",
             item=item,
         )
     return ledger.kept(item, key, probe=probe)

@@ -251,7 +251,7 @@ async def test_a_cleaned_films_steps_call_nobody_when_they_are_run_again(film: F
     assert (await program(film.volume, f"--{extent.value}")).code == ExitCode.DONE
     for step, word in ((IMAGES, "clean-up removed it on 20"), (VOICES, "")):
         ended = await film.run(step, run_id=f"again-{step.slug}")
-        assert ended.code == ExitCode.PERMANENT
+        assert ended.code == ExitCode.BAD_INPUT
         assert ended.report.failure is not None
         assert word in ended.report.failure.message
     assert len(film.control.calls()) == calls

@@ -214,9 +214,9 @@ async def test_what_clean_up_removed_is_not_paid_again_but_at_a_persons_word(fil
     first.unlink()
 
     refused = await film.run(VOICES, run_id="run-2")
-    assert (refused.code, _failure(refused)[0]) == (ExitCode.PERMANENT, FailureClass.PERMANENT)
-    assert "scene 01 (scene-1): clean-up removed it on 20" in _failure(refused)[1]
-    assert "spec.redo" in _failure(refused)[1]
+    assert (refused.code, _failure(refused)[0]) == (ExitCode.BAD_INPUT, FailureClass.BAD_INPUT)
+    assert "scene 01 (scene-1): spec.redo asks for no new take of 01, and clean-up removed it" in _failure(refused)[1]
+    assert "put the file back and choose take 1 with spec.takes" in _failure(refused)[1]
     assert _bill(film) == Counter(speech=2)
 
     asked = await film.run(VOICES, run_id="run-3", redo={"1": 1})
