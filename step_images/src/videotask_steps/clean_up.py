@@ -27,7 +27,7 @@ from videotask_contract.exits import ExitCode
 from videotask_contract.ledger_record import LedgerRecord, RecordKind
 from videotask_contract.steps import Step
 from videotask_contract.task_file import VARIABLE_TERMINATION_LOG, VARIABLE_VOLUME
-from videotask_steps import durable
+from videotask_steps import durable, received
 from videotask_steps.ledger import LOCK_WAIT_SECONDS, Ledger, LedgerView, lock_ledgers
 from videotask_steps.logs import configure_logs
 
@@ -138,12 +138,27 @@ def _bury(volume: Path, step: Step, extent: Extent, lock: int) -> int:
         return 0
     ledger = Ledger(volume, step, run_id=RUN_ID, lock=os.dup(lock))
     try:
+        _settle_received(ledger)
         going = to_bury(ledger, extent)
         for record in going:
             ledger.record_removed(record)
     finally:
         ledger.close()
     return len(going)
+
+
+def _settle_received(ledger: Ledger) -> None:
+    """Settle calls whose answers came whole and were not written down before a crash: they are paid and go as paid."""
+    waiting = {
+        answer.call_id: answer
+        for folder, _, _ in os.walk(ledger.volume)  # follows no link
+        for answer in received.received_in(Path(folder))
+    }
+    for call in ledger.calls():
+        answer = waiting.get(call.call_id)
+        if call.is_open and answer is not None and answer.answers(call) and answer.is_whole():
+            path = str(answer.file.relative_to(ledger.volume))
+            received.settle_answer(ledger, call, answer, path=path)
 
 
 def _remove_all(entries: Iterable[os.DirEntry[str]]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ import structlog
 from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
 from videotask_contract.ledger_record import RecordKind
 from videotask_contract.prices import upper_bound_usd
-from videotask_steps import durable
+from videotask_steps import durable, received
 from videotask_steps.context import StepContext
 from videotask_steps.failures import combine_failures
 from videotask_steps.ledger import Ledger, PaidCall
@@ -57,6 +57,8 @@ class Call:
         self.stopping = stopping
         self.cost_usd: Decimal | None = None
         self.is_accepted = paid.accepted is not None
+        self.is_kept = False
+        """True when the media in `part` is on the disk for good."""
 
     @property
     def external_id(self) -> str:
@@ -71,6 +73,20 @@ class Call:
     def charged(self, amount_usd: Decimal) -> None:
         """Say what the provider says it cost in US dollars; also for an answer that cannot be used."""
         self.cost_usd = amount_usd
+
+    def keep(self, content: bytes, suffix: str) -> str:
+        """Put a whole answer on the disk before anything else is done with it, and return its suffix.
+
+        To be called after `charged`: the file's name carries the price, so that a run that dies here is not the end of
+        what was paid for.
+        """
+        folder = self.part.parent
+        self.part = received.file_for(folder, self.paid, content, amount_usd=self.cost_usd, suffix=suffix)
+        self.part.write_bytes(content)
+        durable.sync_file(self.part)
+        durable.sync_folder(folder)
+        self.is_kept = True
+        return suffix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +107,7 @@ class Wanted:
     suffixes: tuple[str, ...]
     """Every suffix its file may have."""
     make: Callable[[Call], Awaitable[str]]
-    """Makes one paid call, writes the media to `call.part` and returns its suffix."""
+    """Makes one paid call, leaves the media in `call.part` (an answer's by `call.keep`) and returns its suffix."""
     probe: Callable[[Path], float | None]
     """Raises when the file is not what was asked for; returns its seconds, None for pictures."""
     resume: Callable[[Call], Awaitable[str | None]] | None = None
@@ -116,10 +132,11 @@ async def make_items(context: StepContext, wanted: Sequence[Wanted], *, are_coun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Media:
-    """Media that was delivered: where it lies now and the path, below the task's folder, where it belongs."""
+    """Media that was delivered: where it lies now, and the take and path, below the task's folder, that are its own."""
 
     file: Path
     path: str
+    take: int
 
 
 class _Workshop:
@@ -134,6 +151,7 @@ class _Workshop:
 
     async def keep(self, wanted: Sequence[Wanted]) -> None:
         refused: list[tuple[str, VideoTaskError]] = []
+        self._settle_received(wanted)
         for one in wanted:
             try:
                 record = await asyncio.to_thread(
@@ -150,6 +168,18 @@ class _Workshop:
             self._count(kept=True)
         if refused:  # before anything is paid: a film that cannot be finished is not begun
             raise combine_failures(refused)
+
+    def _settle_received(self, wanted: Sequence[Wanted]) -> None:
+        """Settle the calls of killed runs whose answers came whole, also those of a prompt that was edited since."""
+        by_item = {one.item: one for one in wanted}
+        for paid in self._ledger.calls():
+            one = by_item.get(paid.intent.item)
+            if one is None or not paid.is_open:
+                continue
+            answer = received.open_answer(self._folder(one), paid)
+            if answer is not None:
+                path = one.path(paid.intent.take, answer.suffix)
+                received.settle_answer(self._ledger, paid, answer, path=path)
 
     async def make_missing(self) -> None:
         running: set[asyncio.Task[None]] = set()
@@ -271,14 +301,26 @@ class _Workshop:
         closed = call.paid.closed
         if closed is None or closed.path is None:
             return None
+        answer = received.received_for(self._folder(one), call.paid)
+        if answer is not None:
+            call.part = answer.file
+            return self._named(one, call, answer.suffix)
         if call.part.exists():
-            return _Media(file=call.part, path=closed.path)
+            return self._named(one, call, Path(closed.path).suffix)
         file = self._context.volume / closed.path
         is_known = any(
             record.kind is RecordKind.DONE and (record.item, record.path) == (one.item, closed.path)
             for record in self._ledger.records
         )
-        return None if is_known or not file.exists() else _Media(file=file, path=closed.path)
+        take = call.paid.intent.take
+        return None if is_known or not file.exists() else _Media(file=file, path=closed.path, take=take)
+
+    def _named(self, one: Wanted, call: Call, suffix: str) -> _Media:
+        """Return where waiting media goes: to its call's take, or to a free one if that name was taken meanwhile."""
+        take = call.paid.intent.take
+        if (self._context.volume / one.path(take, suffix)).exists():
+            take = self._free_take(one)
+        return _Media(file=call.part, path=one.path(take, suffix), take=take)
 
     async def _resume(self, one: Wanted, call: Call) -> _Media | None:
         resume = one.resume
@@ -333,10 +375,14 @@ class _Workshop:
         return take
 
     def _call(self, one: Wanted, paid: PaidCall) -> Call:
-        folder = (self._context.volume / one.path(paid.intent.take, one.suffixes[0])).parent
+        folder = self._folder(one)
         durable.make_folder(folder)
-        part = folder / f".{one.item}.{paid.call_id}.part"
+        part = received.waiting_file(folder, paid)
         return Call(self._ledger, paid, part=part, stopping=self._context.stopping)
+
+    def _folder(self, one: Wanted) -> Path:
+        """Return the folder in which the item's takes stand, and what is to become one waits."""
+        return (self._context.volume / one.path(1, one.suffixes[0])).parent
 
     async def _within_limit(self, one: Wanted, call: Call, work: Callable[[Call], Awaitable[_T]]) -> _T:
         limit_seconds = self._context.task.item_timeout_seconds
@@ -371,21 +417,22 @@ class _Workshop:
 
     def _secure(self, one: Wanted, call: Call, suffix: str) -> _Media:
         """Sync the media, then write down what it cost and where it goes: from here no crash loses it."""
-        durable.sync_file(call.part)
-        durable.sync_folder(call.part.parent)
-        path = one.path(call.paid.intent.take, suffix)
+        if not call.is_kept:
+            durable.sync_file(call.part)
+            durable.sync_folder(call.part.parent)
+        media = self._named(one, call, suffix)
         if call.cost_usd is None:
             _log.warning("cost_not_told", item=one.item, model=one.model)
         amount_usd = call.paid.intent.amount_usd if call.cost_usd is None else call.cost_usd
-        self._ledger.record_settled(call.paid, amount_usd=amount_usd, path=path)
-        return _Media(file=call.part, path=path)
+        self._ledger.record_settled(call.paid, amount_usd=amount_usd, path=media.path)
+        return media
 
     async def _finish(self, one: Wanted, call: Call, media: _Media) -> None:
         try:
             seconds = await asyncio.to_thread(one.probe, media.file)
         except VideoTaskError:
             # Kept as evidence beside the good ones: it was paid for.
-            durable.rename(media.file, call.part.with_suffix(".rejected"))
+            durable.rename(media.file, received.waiting_file(call.part.parent, call.paid).with_suffix(".rejected"))
             raise
         final = self._context.volume / media.path
         if media.file != final:
@@ -394,7 +441,7 @@ class _Workshop:
             one.item,
             one.key,
             path=media.path,
-            take=call.paid.intent.take,
+            take=media.take,
             duration_seconds=seconds,
             call=call.paid,
         )

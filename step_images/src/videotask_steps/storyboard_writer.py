@@ -109,8 +109,7 @@ def _wanted(context: StepContext, client: GeminiClient, problems: list[str]) -> 
             max_output_tokens=MAX_OUTPUT_TOKENS,
             on_usage=on_usage,
         )
-        call.part.write_text(text, encoding="utf-8")
-        return ".json"
+        return call.keep(text.encode(), ".json")
 
     return Wanted(
         item=ITEM,

@@ -14,6 +14,7 @@ from tests.integration.steps.film import Film
 from tests.support.forked_steps import ForkServer
 from tests.support.report_server import ReportServer
 from tests.support.step_program import Ended
+from tests.support.whole_media import ends_whole
 
 from videotask_contract.exits import ExitCode
 from videotask_contract.report import Certainty
@@ -31,6 +32,8 @@ class Tally:
 
     points: int = 0
     kills: int = 0
+    not_arrived: int = 0
+    """Calls under way at the break whose answers were not whole on the volume."""
     double_charges: int = 0
     possibly_paid: int = 0
     billed_usd: Decimal = Decimal(0)
@@ -42,7 +45,8 @@ class Tally:
         assert provider is not None
         return (
             f"{kind:<12} {provider.value:<11} {step.value:<21} points {self.points:>3}  kills {self.kills:>3}  "
-            f"double charges {self.double_charges:>2}  possibly paid {self.possibly_paid:>2}  "
+            f"not arrived {self.not_arrived:>2}  double charges {self.double_charges:>2}  "
+            f"possibly paid {self.possibly_paid:>2}  "
             f"bill {self.billed_usd:.4f} of planned {self.planned_usd:.4f}, recorded {self.recorded_usd:.4f}"
         )
 
@@ -109,16 +113,23 @@ class Site:
 
     async def go_on_and_judge(self, film: Film, first: Ended, point: str, **plan: object) -> None:
         """Run the step again to its end, and hold what is there then against the bill."""
+        not_arrived = self.not_arrived(film)
         again = await self.run(film, "run-2", **plan)
         assert again.code == ExitCode.DONE, f"{point}: {again.stderr[-3000:]}"
         assert (again.report.done, again.report.total) == (self.items, self.items), point
         await self.until_all_is_answered()
-        self.judge(film, point)
+        self.judge(film, point, not_arrived=not_arrived)
         self.tally.points += 1
         self.tally.kills += first.code == -9
 
-    def judge(self, film: Film, point: str) -> None:
-        """Hold ledger and files against the bill."""
+    def not_arrived(self, film: Film) -> int:
+        """Return how many calls are open and have no whole answer on the volume, by the media format's own end."""
+        under_way = [call for call in film.ledger(self.step).calls() if call.is_open]
+        names = {path for path in film.volume.rglob(".*") if path.is_file()}
+        return sum(1 for call in under_way if not any(call.call_id in path.name and ends_whole(path) for path in names))
+
+    def judge(self, film: Film, point: str, *, not_arrived: int = 0) -> None:
+        """Hold ledger and files against the bill; of calls under way, only so many may be paid again."""
         entries = self.control.bill()["entries"]
         billed_usd, recorded_usd = self.control.total_usd(), film.ledger_usd(self.step)
         possibly = film.possibly(self.step)
@@ -128,7 +139,9 @@ class Site:
             assert (double, possibly) == (0, 0), f"{point}: {entries}"
             assert recorded_usd == billed_usd == self.plan_usd, point
         else:
-            assert double <= possibly <= CONCURRENCY, f"{point}: {double} paid twice, {possibly} of them recorded"
+            assert double <= possibly == not_arrived, f"{point}: {double} paid twice, {possibly} recorded as possibly"
+            assert possibly <= CONCURRENCY, point
+            assert not list(film.volume.rglob(".*.part")), f"{point}: what was adopted or lost is left"
             assert recorded_usd >= billed_usd, point
         ledger = film.ledger(self.step)
         made = [item for item in ledger.current_items().values() if item.path]
@@ -138,6 +151,7 @@ class Site:
             assert (file.stat().st_size, durable.sha256_of(file)) == (record.size_bytes, record.sha256), point
         sure = [spend for spend in ledger.spend() if spend.certainty is Certainty.SETTLED]
         assert len(sure) >= self.items, point
+        self.tally.not_arrived += not_arrived
         self.tally.double_charges += double
         self.tally.possibly_paid += possibly
         self.tally.billed_usd += billed_usd

@@ -1,8 +1,9 @@
 """Paid steps killed for real wherever it hurts, power cut included, then run again; the emulators' bill is the witness.
 
 A two-scene film is killed with SIGKILL in place of its Nth act on the volume (see tests/support/volume_acts) and run to
-its end. Kling's jobs can be looked up: no point may pay one twice. Gemini and ElevenLabs cannot be asked: at most the
-calls in flight are paid again, and each of them stands in the ledger as possibly paid. `VIDEOTASK_LONG=1` tries every
+its end. Kling's jobs can be looked up: no point may pay one twice. Gemini and ElevenLabs cannot be asked: only calls in
+flight whose answers had not arrived whole on the volume are paid again, and each of them stands in the ledger as
+possibly paid; an answer that had arrived is made use of, at its price. `VIDEOTASK_LONG=1` tries every
 point of every step; without it video_generation is killed at every fifth point and the others at every ninth, begun
 elsewhere for each kind of crash.
 """

@@ -115,8 +115,7 @@ def _wanted(context: StepContext, asset: Asset, client: GeminiClient) -> Wanted:
             size=quality.image_size,
             on_usage=on_usage,
         )
-        call.part.write_bytes(content)
-        return suffix_of(content)
+        return call.keep(content, suffix_of(content))
 
     def probe(path: Path) -> None:
         check_image(

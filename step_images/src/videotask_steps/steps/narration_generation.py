@@ -55,8 +55,7 @@ def _wanted(context: StepContext, client: ElevenLabsClient, voice: Voice, number
         sound = await client.speak(text=scene.narration, voice=voice)
         if sound.credits is not None:
             call.charged(sound.credits * task.prices.elevenlabs_usd_per_credit)
-        call.part.write_bytes(sound.content)
-        return ".mp3"
+        return call.keep(sound.content, ".mp3")
 
     def probe(path: Path) -> float:
         return check_audio(path, item=number, max_seconds=LONGEST_SECONDS).duration_seconds

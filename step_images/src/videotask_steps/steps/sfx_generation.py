@@ -95,8 +95,7 @@ def _wanted(context: StepContext, client: ElevenLabsClient, number: str, scene: 
         sound = await client.make_effect(text=scene.sound_effect, seconds=seconds)
         if sound.credits is not None:
             call.charged(sound.credits * task.prices.elevenlabs_usd_per_credit)
-        call.part.write_bytes(sound.content)
-        return ".mp3"
+        return call.keep(sound.content, ".mp3")
 
     def probe(path: Path) -> float:
         least_seconds = max(MIN_EFFECT_SECONDS, seconds) - SHORTFALL_SECONDS
