@@ -34,6 +34,8 @@ MAX_RETRIES: Final = 3
 """Short retries inside one item; longer waits belong to the operator."""
 LONGEST_RETRY_SECONDS: Final = 30.0
 _FIRST_RETRY_SECONDS: Final = 1.0
+MOST_LOST_TRIES: Final = 12
+"""Of one item, that are looked for behind unreadable lines; a run makes at most four of an item."""
 LEAST_FREE_BYTES: Final = 64 * 2**20
 """Room for a few clips at 1080p, so that no answer is paid for that the disk will not take."""
 _RETRIED: Final = frozenset({FailureClass.TRANSIENT, FailureClass.NETWORK, FailureClass.RATE_LIMITED})
@@ -114,6 +116,8 @@ class Wanted:
     """Goes on with a call of an earlier run; None when the provider knows nothing of it."""
     external_id: Callable[[int, int], str] | None = None
     """Our own id at the provider from take and try."""
+    find_lost: Callable[[Sequence[str]], Awaitable[dict[str, str]]] | None = None
+    """Asks the provider, for nothing, which of these ids of ours it knows: its own ids by ours."""
     chosen_take: int | None = None
     """The take that a person chose, whatever its key; None where nobody did."""
 
@@ -249,6 +253,7 @@ class _Workshop:
             )
 
     async def _make_or_raise(self, one: Wanted) -> None:
+        await self._find_lost_calls(one)
         if await self._recover(one):
             return
         self._warn_if_paid_before(one)
@@ -275,6 +280,31 @@ class _Workshop:
             else:
                 await self._finish(one, call, self._secure(one, call, suffix))
                 return
+
+    async def _find_lost_calls(self, one: Wanted) -> None:
+        """Write down again calls whose lines in the ledger cannot be read any more, as far as the provider knows them.
+
+        Each unreadable line may have been the intent of a try for this item; our ids of such tries are derived anew.
+        """
+        if one.find_lost is None or one.external_id is None or self._ledger.unreadable_lines == 0:
+            return
+        known = {call.intent.external_id for call in self._ledger.calls()}
+        tries = len(self._ledger.calls_for(one.item, one.key)) + min(self._ledger.unreadable_lines, MOST_LOST_TRIES)
+        takes = range(1, self._free_take(one) + 1)
+        possible = [one.external_id(take, number) for take in takes for number in range(1, tries + 1)]
+        found = await one.find_lost([ours for ours in possible if ours not in known])
+        for ours, theirs in found.items():
+            # No reservation stops what is paid already; and its own take's name may bear its file.
+            paid = self._ledger.record_intent(
+                item=one.item,
+                key=one.key,
+                take=self._free_take(one),
+                model=one.model,
+                upper_bound_usd=upper_bound_usd(self._context.task.prices, one.price_usd),
+                external_id=ours,
+            )
+            self._ledger.record_accepted(paid, provider_id=theirs)
+            _log.warning("lost_call_found", item=one.item, call_id=paid.call_id, external_id=ours, provider_id=theirs)
 
     async def _recover(self, one: Wanted) -> bool:
         """Make use of what earlier runs paid for and did not finish; True when the item is done by it."""

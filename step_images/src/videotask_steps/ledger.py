@@ -222,6 +222,10 @@ class Ledger(LedgerView):
         super().__init__(volume, step, records)
         if unreadable:
             _log.warning("ledger_lines_unreadable", path=str(path), lines=len(unreadable), readable=len(records))
+        self.unreadable_lines = len(unreadable)
+        """Torn, damaged or foreign ones: each may have been the only word of a call."""
+        self.last_written_at = path.stat().st_mtime if path.exists() else 0.0
+        """Before this run, in seconds since the epoch."""
         self.run_id = run_id
         self._lock = lock
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)

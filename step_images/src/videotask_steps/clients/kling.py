@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -25,6 +26,8 @@ from videotask_steps.clients.transport import (
 
 MAX_PROMPT_CHARACTERS: Final = 2500
 MAX_IMAGE_BYTES: Final = 50_000_000
+_IDS_A_REQUEST: Final = 20
+"""So that an address stays under 2,000 characters."""
 
 _ACCOUNT: Final = ErrorRule(
     failure_class=FailureClass.ACCOUNT,
@@ -91,6 +94,8 @@ class Job:
 
     job_id: str
     state: str
+    external_task_id: str = ""
+    """Our own id of it."""
     message: str = ""
     url: str | None = None
     """Signed address of the clip: as good as a key, never to be logged."""
@@ -138,6 +143,14 @@ class KlingClient(Transport):
         """Return the job of our own id; None when the provider knows none."""
         return await self._first_job({"external_task_ids": external_task_id})
 
+    async def find_all(self, external_task_ids: Sequence[str]) -> list[Job]:
+        """Return the jobs of these ids of ours; those that the provider does not know are left out."""
+        jobs: list[Job] = []
+        for begin in range(0, len(external_task_ids), _IDS_A_REQUEST):
+            some = external_task_ids[begin : begin + _IDS_A_REQUEST]
+            jobs += await self._jobs({"external_task_ids": ",".join(some)})
+        return [job for job in jobs if job.external_task_id in external_task_ids]
+
     async def fetch(self, job_id: str) -> Job | None:
         """Return the job of the provider's id; None when the provider knows none."""
         return await self._first_job({"task_ids": job_id})
@@ -168,11 +181,14 @@ class KlingClient(Transport):
         return self.error(rule, job.message or "no reason given", code="failed", status=HTTPStatus.OK)
 
     async def _first_job(self, query: dict[str, str]) -> Job | None:
+        return next(iter(await self._jobs(query)), None)
+
+    async def _jobs(self, query: dict[str, str]) -> list[Job]:
         response = await self.get_free("/tasks", query=query)
         if response.status_code == HTTPStatus.OK and "code" not in json_object(response):
             raise TransientError("kling answered 200 and its words cannot be read", failure_class=FailureClass.NETWORK)
         data = self._data_of(response)
-        return _job_of(data[0]) if isinstance(data, list) and data else None
+        return [_job_of(one) for one in data if isinstance(one, dict)] if isinstance(data, list) else []
 
     def _data_of(self, response: httpx.Response) -> Any:
         body = json_object(response)
@@ -212,6 +228,7 @@ def _job_of(data: dict[str, Any]) -> Job:
     return Job(
         job_id=str(data.get("id", "")),
         state=str(data.get("status", "")),
+        external_task_id=str(data.get("external_id") or ""),
         message=str(data.get("message") or ""),
         url=urls[0] if urls else None,
         billed_usd=_billed_usd(data.get("billing")),

@@ -7,7 +7,7 @@ import base64
 import contextlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -40,7 +40,7 @@ from videotask_steps.media.clip_probe import check_clip
 from videotask_steps.probe_notes import ProbeNotes
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
-from videotask_steps.stop_sign import interrupted
+from videotask_steps.stop_sign import StopSign, interrupted
 from videotask_steps.takes import redo_parts, wanted_take
 
 _log: Final = structlog.stdlib.get_logger(__name__)
@@ -139,6 +139,9 @@ def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number
         suffixes=(".mp4",),
         make=maker.make,
         resume=maker.resume,
+        find_lost=lambda ours: maker.find_lost(
+            ours, seconds_ago=time.time() - context.ledger.last_written_at, stopping=context.stopping
+        ),
         probe=probe,
         external_id=lambda take, tries: external_task_id(
             uid=task.task.uid,
@@ -212,6 +215,23 @@ class _ClipMaker:
             _log.warning("job_abandoned", item=call.paid.intent.item, job_id=job.job_id, age_seconds=_age_seconds(call))
             return None
         return None if job is None else await self._wait_and_download(call, job)
+
+    async def find_lost(self, ours: Sequence[str], *, seconds_ago: float, stopping: StopSign) -> dict[str, str]:
+        """Return kling's ids, by ours, of those of these jobs that it knows.
+
+        `seconds_ago` is when the last of them can have been posted: one that was just taken may not be listed yet.
+        """
+        looks = 1 if seconds_ago > LOOK_UPS * self._poll_seconds else LOOK_UPS
+        for look in range(looks):
+            if look:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_seconds):
+                        await stopping.wait()
+                stopping.raise_if_set()
+            jobs = await self._client.find_all(ours)
+            if jobs:
+                return {job.external_task_id: job.job_id for job in jobs}
+        return {}
 
     async def _create(self, call: Call) -> Job:
         quality = self._task.quality
