@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ _WATCH_AGAIN_SECONDS: Final = 2.0
 _WATCH_TRIES: Final = 150
 """Five minutes of an API server that does not answer, then the watch gives up."""
 _READ_BYTES: Final = 1 << 16
+_LACKS_VERB: Final = "verb approve"
+"""In the words of the chart's admission policy, charts/…/approval-check.yaml."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +98,8 @@ class ClusterPlace:
             try:
                 return Task(json.loads(self.kubectl.run(*words))), change
             except KubectlError as error:
+                if _LACKS_VERB in error.said:
+                    raise self._told_who_can_help(error) from error
                 if error.reason != "Conflict":
                     raise _explained(error) from error
         raise TransientError(f"{name} was changed by others {_CHANGE_TRIES} times meanwhile; try again")
@@ -164,6 +169,14 @@ class ClusterPlace:
     def fetch_parts(self, task: Task, target: Path, parts: Sequence[str]) -> None:
         """Copy parts of the film's folder by a short-lived pod."""
         fetch_parts(task.resource, parts=parts, target=target, kubectl=self.kubectl)
+
+    def _told_who_can_help(self, error: KubectlError) -> PermanentError:
+        user = self.user() or "NAME"
+        command = ("create", "rolebinding", f"approver-{user}", "--clusterrole=videotask-approver", f"--user={user}")
+        return PermanentError(
+            f"{error.said}. Whoever may give rights there gives it by: "
+            f"kubectl {shlex.join(command)} -n {self.namespace}"
+        )
 
     def _names(self) -> list[str]:
         with suppress(VideoTaskError):
@@ -255,10 +268,5 @@ def _explained(error: KubectlError) -> PermanentError:
     if "connection refused" in error.said or "was refused" in error.said or "no such host" in error.said:
         return PermanentError(
             f"{error.said}; is it the right cluster (--context, --kubeconfig)? For a laptop's folder: --folder DIR"
-        )
-    if "verb approve" in error.said:
-        return PermanentError(
-            f"{error.said}. Whoever may give rights there gives it by: kubectl create rolebinding approver-NAME "
-            "--clusterrole=videotask-approver --user=NAME -n NAMESPACE"
         )
     return error
