@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.integration.steps.film import Film
+from tests.support.emulators import control, emulators  # noqa: F401  fixtures
 from tests.support.postgres import database_url, postgres_server  # noqa: F401  fixtures
 from tests.support.report_server import ReportServer
 
 from videotask_emulators.control import ControlClient
-from videotask_emulators.testing import EmulatorProcess
 from videotask_operator.store.adaptor import PostgresStore
-
-
-@pytest.fixture(scope="session")
-def emulators() -> Iterator[EmulatorProcess]:
-    with EmulatorProcess(options=("--clip-fps", "6", "--hold-seconds", "3")) as process:
-        yield process
-
-
-@pytest.fixture
-def control(emulators: EmulatorProcess) -> Iterator[ControlClient]:
-    client = emulators.control
-    client.reset()
-    yield client
-    client.release()
 
 
 @pytest.fixture
@@ -36,7 +22,7 @@ async def server() -> AsyncIterator[ReportServer]:
 
 
 @pytest.fixture
-def film(tmp_path: Path, server: ReportServer, control: ControlClient) -> Film:
+def film(tmp_path: Path, server: ReportServer, control: ControlClient) -> Film:  # noqa: F811
     return Film(tmp_path, server, control)
 
 

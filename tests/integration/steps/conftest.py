@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from tests.integration.steps.film import PAID_STEPS, Film
 from tests.integration.steps.site import Site, SiteOf
+from tests.support.emulators import control, emulators  # noqa: F401  fixtures
 from tests.support.forked_steps import ForkServer, fork_server
 from tests.support.report_server import ReportServer
 
 from videotask_contract.steps import Step
 from videotask_emulators.control import ControlClient
-from videotask_emulators.testing import EmulatorProcess
 
 __all__ = ["PAID_STEPS", "Film"]
-
-
-@pytest.fixture(scope="session")
-def emulator_process() -> Iterator[EmulatorProcess]:
-    with EmulatorProcess(options=("--clip-fps", "6", "--hold-seconds", "3")) as process:
-        yield process
-
-
-@pytest.fixture
-def control(emulator_process: EmulatorProcess) -> Iterator[ControlClient]:
-    client = emulator_process.control
-    client.reset()
-    yield client
-    client.release()
 
 
 @pytest.fixture
@@ -40,7 +26,7 @@ async def server() -> AsyncIterator[ReportServer]:
 
 
 @pytest.fixture
-def film(tmp_path: Path, server: ReportServer, control: ControlClient) -> Film:
+def film(tmp_path: Path, server: ReportServer, control: ControlClient) -> Film:  # noqa: F811
     return Film(tmp_path, server, control)
 
 
@@ -59,7 +45,7 @@ async def reports() -> AsyncIterator[ReportServer]:
 
 
 @pytest.fixture
-def site_of(tmp_path: Path, forks: ForkServer, reports: ReportServer, control: ControlClient) -> SiteOf:
+def site_of(tmp_path: Path, forks: ForkServer, reports: ReportServer, control: ControlClient) -> SiteOf:  # noqa: F811
     async def a_site(step: Step) -> Site:
         return await Site(step=step, folder=tmp_path, forks=forks, reports=reports, control=control).prepare()
 

@@ -57,9 +57,9 @@ class Clients:
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def clients(emulator_process: EmulatorProcess) -> AsyncIterator[Clients]:
+async def clients(emulators: EmulatorProcess) -> AsyncIterator[Clients]:
     def settings(provider: Provider) -> ProviderSettings:
-        return ProviderSettings(provider=provider, base_url=emulator_process.url)
+        return ProviderSettings(provider=provider, base_url=emulators.url)
 
     def key(provider: Provider) -> SecretStr:
         return SecretStr(KEYS[provider])
