@@ -382,6 +382,8 @@ class _Workshop:
     def _begin(self, one: Wanted) -> Call:
         self._context.stopping.raise_if_set()
         _require_room(self._context.volume, item=one.item)
+        # Before the intent: a run that dies over it has promised nothing yet.
+        durable.make_folder(self._folder(one))
         take = self._free_take(one)
         tries = len(self._ledger.calls_for(one.item, one.key)) + 1
         paid = begin_call(
