@@ -562,6 +562,7 @@ class Reconciler:
             history = await transaction.load_history(record.uid, last=HISTORY_LENGTH)
             step_costs = await transaction.load_step_costs(record.uid)
             possibly_usd = await transaction.load_possibly_usd(record.uid)
+            clean_up_failure = await self._retention.failure_of(transaction, record.uid)
         cost_usd = stored.pipeline_cost_usd if stored else record.pipeline_cost_usd
         return project_status(
             replace(record, pipeline_cost_usd=cost_usd),
@@ -573,6 +574,7 @@ class Reconciler:
             generation=task.generation,
             now=now,
             possibly_usd=possibly_usd,
+            clean_up_failure=clean_up_failure,
         )
 
     # --- admission --------------------------------------------------------------------------------------------

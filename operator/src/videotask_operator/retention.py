@@ -6,7 +6,7 @@ due. Each look does the same again until a clean-up is recorded as done.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -15,14 +15,18 @@ import structlog
 from videotask_contract.errors import VideoTaskError
 from videotask_operator.core.model import EventDraft, EventType, TaskKey, TaskResource
 from videotask_operator.core.ports import ClusterPort, ForeignJobError, StorePort, Transaction
+from videotask_operator.core.projection import CLEAN_UP_FAILED
 from videotask_operator.core.retention import (
     CleanUpOrder,
     CleanUpState,
     Extent,
     RetentionRecord,
+    cleaned,
     due_clean_up,
+    failed_clean_up,
     is_asked_for,
     may_be_due,
+    unfailed,
 )
 
 log = structlog.get_logger()
@@ -36,19 +40,32 @@ class RetentionKeeper:
     store: StorePort
     clock: Callable[[], datetime]
     wake: Callable[[TaskKey], None]
-    """Asks for a look at a film whose resource is gone and whose record does not say so."""
+    """Asks for a look at a film: its resource is gone and its record does not say so, or it has something to show."""
     _told: set[str] = field(default_factory=set)
-    """Jobs whose failure was told; it is told once, and the Job is tried again when its own time is over."""
+    """Jobs that could not be asked for while the cluster did not answer; it is told once."""
+    _failures: dict[str, str] | None = None
+    """What failed, in words, by uid; None until it was read."""
 
     async def look(self) -> None:
         """Do what is due now."""
         for order in await self._due():
             try:
                 state = await self.cluster.run_clean_up(order)
-            except (ForeignJobError, VideoTaskError) as error:
-                self._tell_failure(order, str(error))  # of this film alone; the others have their turn
-                continue
-            await self._take_up(order, state)
+            except ForeignJobError as error:
+                await self._fail(order, str(error))  # of this film alone; the others have their turn
+            except VideoTaskError as error:
+                if error.failure_class.is_transient:
+                    self._tell_silence(order, error.message)
+                else:
+                    await self._fail(order, error.message)
+            else:
+                await self._take_up(order, state)
+
+    async def failure_of(self, transaction: Transaction, uid: str) -> str | None:
+        """Return what failed of a film's clean-up and what a person can do; None when nothing did."""
+        if self._failures is None:
+            self._failures = _failures(await transaction.load_retention())
+        return self._failures.get(uid)
 
     async def _due(self) -> list[CleanUpOrder]:
         now = self.clock()
@@ -61,6 +78,7 @@ class RetentionKeeper:
                 if observed.task is not None:
                     shown[observed.task.uid] = str(observed.task.status.get("phase", ""))
                     await _note(transaction, observed.task, claim, known)
+            self._failures = _failures(known.values())
             candidates = [kept for kept in known.values() if may_be_due(kept, shown_phase=shown.get(kept.task_uid))]
             orders = [await self._order(transaction, kept, now) for kept in candidates]
         return [order for order in orders if order is not None]
@@ -84,26 +102,61 @@ class RetentionKeeper:
             case CleanUpState.RUNNING:
                 return
             case CleanUpState.FAILED:
-                self._tell_failure(order, "its Job failed; its pod's log says why. It is tried again")
+                await self._fail(order, "its Job failed")
             case CleanUpState.DONE:
                 await self._record(order)
 
     async def _record(self, order: CleanUpOrder) -> None:
         now = self.clock()
-        async with self.store.transaction() as transaction:
-            for kept in await transaction.load_retention():
-                if kept.task_uid == order.task_uid:
-                    await transaction.save_retention(_cleaned(kept, order.extent, now))
+        await self._change(order, lambda kept: cleaned(kept, order.extent, now=now))
         log.info("film_cleaned", task=str(order.key), extent=order.extent.value, folder=order.folder)
         if order.extent is Extent.WORK:
             message = "all that the film was made from was removed, as spec.retention asks; film and ledger stay"
             event = EventDraft(type=EventType.NORMAL, reason="WorkRemoved", message=message)
             await self.cluster.post_event(order.key, uid=order.task_uid, event=event)
 
-    def _tell_failure(self, order: CleanUpOrder, message: str) -> None:
+    async def _fail(self, order: CleanUpOrder, why: str) -> None:
+        """Say what failed where people look, and wait longer each time before the next try."""
+        now = self.clock()
+        kept = await self._change(order, lambda kept: failed_clean_up(kept, order, why=why, now=now))
+        if kept is None or kept.failure is None:
+            return
+        log.warning("clean_up_failed", task=str(order.key), job=order.job_name, message=kept.failure)
+        event = EventDraft(type=EventType.WARNING, reason=CLEAN_UP_FAILED, message=kept.failure)
+        await self.cluster.post_event(order.key, uid=order.task_uid, event=event)
+        if order.extent is Extent.ALL:
+            await self._tell_channel(order, event)  # the film's own resource is gone, and nobody describes it
+
+    async def _tell_channel(self, order: CleanUpOrder, event: EventDraft) -> None:
+        for channel in self.cluster.channels():
+            if (channel.namespace, channel.name) == (order.key.namespace, order.channel):
+                told = replace(event, message=f"{order.key.name}: {event.message}")
+                await self.cluster.post_channel_event(channel, told)
+
+    async def _change(
+        self, order: CleanUpOrder, change: Callable[[RetentionRecord], RetentionRecord]
+    ) -> RetentionRecord | None:
+        """Record what became of a clean-up and have it shown."""
+        async with self.store.transaction() as transaction:
+            known = {kept.task_uid: kept for kept in await transaction.load_retention()}
+            before = known.get(order.task_uid)
+            if before is None:
+                return None
+            after = known[order.task_uid] = change(before)
+            await transaction.save_retention(after)
+        self._failures = _failures(known.values())
+        if after.failure != before.failure:
+            self.wake(order.key)
+        return after
+
+    def _tell_silence(self, order: CleanUpOrder, message: str) -> None:
         if order.job_name not in self._told:
             self._told.add(order.job_name)
-            log.warning("clean_up_failed", task=str(order.key), job=order.job_name, message=message)
+            log.warning("clean_up_not_asked_for", task=str(order.key), job=order.job_name, message=message)
+
+
+def _failures(kept: Iterable[RetentionRecord]) -> dict[str, str]:
+    return {one.task_uid: one.failure for one in kept if one.failure is not None}
 
 
 async def _note(
@@ -118,10 +171,8 @@ async def _note(
         task_uid=task.uid, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name
     )
     now = replace(fresh, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name)
+    if before is not None and now != before:
+        now = unfailed(now)
     if now != before and await transaction.load_task(task.uid) is not None:
         await transaction.save_retention(now)
         known[task.uid] = now
-
-
-def _cleaned(kept: RetentionRecord, extent: Extent, now: datetime) -> RetentionRecord:
-    return replace(kept, all_cleaned_at=now) if extent is Extent.ALL else replace(kept, work_cleaned_at=now)

@@ -9,7 +9,7 @@ from tests.support.builders import NOON, UID, a_record
 
 from videotask_contract.resources import OnDeletion
 from videotask_operator.core.ports import RecordConflictError
-from videotask_operator.core.retention import RetentionRecord
+from videotask_operator.core.retention import Extent, RetentionRecord
 
 KEPT = RetentionRecord(task_uid=UID, on_deletion=OnDeletion.DELETE, work_days=7, claim_name="tides-films")
 
@@ -31,6 +31,10 @@ async def test_it_comes_back_as_it_was_saved_and_saving_again_replaces_each_fiel
         claim_name="other",
         work_cleaned_at=NOON,
         all_cleaned_at=NOON,
+        failed_extent=Extent.WORK,
+        failures=3,
+        next_try_at=NOON,
+        failure="the clean-up failed 3 times",
     )
     async with store.transaction() as transaction:
         await transaction.save_retention(other)

@@ -27,6 +27,7 @@ from videotask_operator.core.watch_run import UNREACHABLE
 HISTORY_LENGTH = 40
 _LAID_ASIDE = frozenset({CHANNEL_BLOCKED, CHANNEL_PAUSED, FLEET_PAUSED})
 """Nothing new begins for it, until a person mends the account or ends the pause."""
+CLEAN_UP_FAILED = "CleanUpFailed"
 _WAITS_FOR_INPUT = frozenset(
     {"InvalidSpec", "ChannelNotFound", "ChannelInvalid", "NoPrice", "EarlierFilm", FINAL, *REFUSALS},
 )
@@ -43,10 +44,12 @@ def project_status(
     generation: int,
     now: datetime,
     possibly_usd: Decimal = Decimal(0),
+    clean_up_failure: str | None = None,
 ) -> dict[str, Any]:
     """Return the whole status as JSON; `previous` only keeps the conditions' transition times.
 
-    `possibly_usd` is the part of the cost whose outcome is unknown.
+    `possibly_usd` is the part of the cost whose outcome is unknown; `clean_up_failure` says what files could not be
+    removed and what a person can do.
     """
     steps = tuple(_step_status(step.step, runs, step_costs) for step in STEPS)
     current = _current_run(record, runs)
@@ -78,7 +81,7 @@ def project_status(
             HistoryEntry(phase=line.after.resource, at=line.at, message=line.message[:300])
             for line in history[-HISTORY_LENGTH:]
         ),
-        conditions=_conditions(record, previous, generation, now),
+        conditions=_conditions(record, previous, generation, now, clean_up_failure),
     )
     return to_json(status)
 
@@ -137,7 +140,7 @@ def _review(record: TaskRecord) -> Review | None:
 
 
 def _conditions(
-    record: TaskRecord, previous: Mapping[str, Any], generation: int, now: datetime
+    record: TaskRecord, previous: Mapping[str, Any], generation: int, now: datetime, clean_up_failure: str | None
 ) -> tuple[Condition, ...]:
     reason = record.waiting_reason or ""
     facts: list[tuple[str, bool, str]] = [
@@ -146,16 +149,30 @@ def _conditions(
         ("RetryScheduled", reason == "RetryScheduled", reason if reason == "RetryScheduled" else "NoRetry"),
         ("AwaitingApproval", record.review_gate is not None, "OnShow" if record.review_gate else "NothingOnShow"),
         ("LaidAside", reason in _LAID_ASIDE, reason if reason in _LAID_ASIDE else "NothingHoldsItBack"),
-        ("NeedsAttention", _needs_attention(record), _attention_reason(record)),
+        _attention(record, clean_up_failure),
         ("Finished", record.phase in TERMINAL, record.phase.resource if record.phase in TERMINAL else "UnderWay"),
     ]
     before = {entry.get("type"): entry for entry in previous.get("conditions", ())}
+    if clean_up_failure is not None or CLEAN_UP_FAILED in before:  # shown once it happened, and when it is over
+        facts.append((CLEAN_UP_FAILED, clean_up_failure is not None, "JobFailed" if clean_up_failure else "Mended"))
     return tuple(
         _condition(
-            kind, holds=holds, reason=why, record=record, before=before.get(kind), generation=generation, now=now
+            kind,
+            holds=holds,
+            reason=why,
+            message=clean_up_failure or "" if CLEAN_UP_FAILED in {kind, why} else record.message,
+            before=before.get(kind),
+            generation=generation,
+            now=now,
         )
         for kind, holds, why in facts
     )
+
+
+def _attention(record: TaskRecord, clean_up_failure: str | None) -> tuple[str, bool, str]:
+    if clean_up_failure is not None and not _needs_attention(record):
+        return "NeedsAttention", True, CLEAN_UP_FAILED
+    return "NeedsAttention", _needs_attention(record), _attention_reason(record)
 
 
 def _needs_attention(record: TaskRecord) -> bool:
@@ -179,7 +196,7 @@ def _condition(
     *,
     holds: bool,
     reason: str,
-    record: TaskRecord,
+    message: str,
     before: Mapping[str, Any] | None,
     generation: int,
     now: datetime,
@@ -192,7 +209,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=record.message[:500] if telling else "",
+        message=message[:500] if telling else "",
         last_transition_time=before["lastTransitionTime"] if before is not None and unchanged else now,
         observed_generation=generation,
     )

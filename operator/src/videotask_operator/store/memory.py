@@ -231,7 +231,7 @@ class MemoryTransaction:
     async def save_retention(self, kept: RetentionRecord) -> None:
         """See the port."""
         self._require_task(kept.task_uid)
-        self._state.retention[kept.task_uid] = kept
+        self._state.retention[kept.task_uid] = replace(kept, failure=storable_or_none(kept.failure))
 
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """See the port."""

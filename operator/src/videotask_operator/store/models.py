@@ -37,6 +37,7 @@ from videotask_contract.report import Certainty
 from videotask_contract.resources import OnDeletion, Priority
 from videotask_contract.steps import Gate, Provider, Step
 from videotask_operator.core.model import RunOutcome
+from videotask_operator.core.retention import Extent
 
 metadata: Final = MetaData(
     naming_convention={
@@ -284,7 +285,12 @@ retention: Final = Table(
     _text("claim_name", "the volume claim on which they lie", nullable=False),
     _moment("work_cleaned_at", "when all but the film was removed"),
     _moment("all_cleaned_at", "when all but the ledgers was removed"),
+    _text("failed_extent", "what could not be removed when it was last tried; NULL when nothing failed"),
+    Column("failures", Integer, nullable=False, server_default=text("0"), comment="tries in a row that failed"),
+    _moment("next_try_at", "when it is tried again"),
+    _text("failure", "what failed and what a person can do"),
     _one_of("on_deletion", OnDeletion),
+    _one_of("failed_extent", Extent),
     comment="one film of which files are to be removed some day, or were",
 )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_contract.resources import OnDeletion
-from videotask_operator.core.retention import RetentionRecord
+from videotask_operator.core.retention import Extent, RetentionRecord
 from videotask_operator.store.models import retention
+from videotask_operator.store.words import storable_or_none
 
 _FIELDS: Final = tuple(field.name for field in fields(RetentionRecord))
 _ALL: Final = select(retention).order_by(retention.c.task_uid)
@@ -25,12 +26,16 @@ _UPSERT: Final = _INSERT.on_conflict_do_update(
 async def load_retention(session: AsyncConnection) -> tuple[RetentionRecord, ...]:
     """Return every film of which files are to be removed some day, or were."""
     rows = (await session.execute(_ALL)).mappings()
-    return tuple(
-        RetentionRecord(**{**{name: row[name] for name in _FIELDS}, "on_deletion": OnDeletion(row["on_deletion"])})
-        for row in rows
-    )
+    return tuple(_of_row({name: row[name] for name in _FIELDS}) for row in rows)
 
 
 async def save_retention(session: AsyncConnection, kept: RetentionRecord) -> None:
     """Insert or replace (key: task_uid)."""
-    await session.execute(_UPSERT, {name: getattr(kept, name) for name in _FIELDS})
+    row = {name: getattr(kept, name) for name in _FIELDS}
+    await session.execute(_UPSERT, {**row, "failure": storable_or_none(kept.failure)})
+
+
+def _of_row(row: dict[str, Any]) -> RetentionRecord:
+    failed = row["failed_extent"]
+    words = {"on_deletion": OnDeletion(row["on_deletion"]), "failed_extent": None if failed is None else Extent(failed)}
+    return RetentionRecord(**{**row, **words})
