@@ -139,6 +139,8 @@ async def _lead(  # noqa: PLR0917  the parts of one program
     watching: Watching,
 ) -> None:
     """Wait for the right to decide, then decide until told to stop."""
+    # It refuses until this process decides: the Service names it as soon as it runs.
+    await reports.start(host=settings.bind_address, port=settings.report_port)
     acquiring = asyncio.create_task(store.acquire(_LEADER_PATIENCE_SECONDS))
     stopping = asyncio.create_task(stop.wait())
     while not acquiring.done() and not stop.is_set():
@@ -147,10 +149,10 @@ async def _lead(  # noqa: PLR0917  the parts of one program
         reconciler.turned_at = reconciler.clock()
     if stop.is_set():
         acquiring.cancel()
+        await reports.stop()
         return
     await acquiring
     log.info("operator_decides")
-    await reports.start(host=settings.bind_address, port=settings.report_port)
     keeping = [
         asyncio.create_task(store.keep()),
         asyncio.create_task(cluster.keep_synced(every_seconds=settings.resync_seconds, stop=stop)),

@@ -51,7 +51,7 @@ class ReportServer:
 
     async def start(self, *, host: str, port: int) -> int:
         """Listen; return the port (a free one where 0 was asked)."""
-        app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_refuse_politely])
+        app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_refuse_politely, self._refuse_unless_able])
         app.router.add_post(PERMIT_PATH, self._permit)
         app.router.add_post(PROGRESS_PATH, self._progress)
         app.router.add_post(FINAL_PATH, self._final)
@@ -66,6 +66,23 @@ class ReportServer:
         """Finish the requests under way and close."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _refuse_unless_able(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answer "try again" where this process may not decide, or does not know the cluster yet.
+
+        The Service names every operator pod, also one that waits for the lock. Its connection is closed, so that the
+        next try may reach another; a leader that has listed nothing does not know whose day the money belongs to.
+        """
+        if self.store.is_leader and self.cluster.is_synced:
+            return await handler(request)
+        reason = "has not seen the cluster yet" if self.store.is_leader else "does not decide now"
+        answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, f"this operator {reason}; try again")
+        answer.headers["Retry-After"] = "1"
+        answer.force_close()
+        return answer
 
     # --- the three calls --------------------------------------------------------------------------------------
 

@@ -147,6 +147,16 @@ def test_the_steps_reach_the_report_service_at_the_address_they_are_given(render
     assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
 
 
+def test_the_report_service_keeps_an_operator_that_is_not_ready(render):
+    """Its watches may begin anew after an outage of the API server while it takes reports as ever."""
+    objects = render()
+    service = the(objects, "Service", "videotask-report")
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    deployment = the(objects, "Deployment", "videotask-operator")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert deployment["spec"]["replicas"] == 1
+
+
 def test_no_role_of_the_operator_touches_secrets_or_asks_for_everything(render):
     objects = render("--set=namespaces={studio,annex}")
     roles = of_kind(objects, "Role") + of_kind(objects, "ClusterRole")
