@@ -96,8 +96,8 @@ class TakeChoice(ContractModel):
 def apply_edits(storyboard: Storyboard, edits: Edits | None) -> Storyboard:
     """Return the storyboard with the edits laid over it.
 
-    Raises BadInputError naming the field when an edit names an asset or scene that is not there; a result that breaks
-    the storyboard's own rules raises pydantic's ValidationError.
+    Raises BadInputError naming the field when an edit names an asset or scene that is not there, or two edits name the
+    same one; a result that breaks the storyboard's own rules raises pydantic's ValidationError.
     """
     if edits is None:
         return storyboard
@@ -110,8 +110,12 @@ def apply_edits(storyboard: Storyboard, edits: Edits | None) -> Storyboard:
             )
         assets[edit.name] = assets[edit.name].model_copy(update={"prompt": edit.prompt})
     scenes = list(storyboard.scenes)
+    edited: dict[str, str] = {}
     for change in edits.scenes:
         number = find_scene(storyboard, change.scene, field=f"spec.edits.scenes[{change.scene}]")
+        if number in edited:
+            raise BadInputError(twin_edits(change.scene, edited[number]), item=number)
+        edited[number] = change.scene
         fields = change.model_dump(exclude_none=True, exclude={"scene"})
         scenes[int(number) - 1] = scenes[int(number) - 1].model_copy(update=fields)
     changed = storyboard.model_copy(update={"assets": tuple(assets.values()), "scenes": tuple(scenes)})
@@ -157,8 +161,27 @@ def redo_number(storyboard: Storyboard, step: Step, item: str, counts: Mapping[s
 
 
 def chosen_take(storyboard: Storyboard, step: Step, item: str, choices: Mapping[str, int]) -> int | None:
-    """Return the take that a person chose for this item, None where nobody chose."""
-    for reference, take in choices.items():
-        if find_item(storyboard, step, reference, field="spec.takes") == item:
-            return take
-    return None
+    """Return the take that a person chose for this item, None where nobody chose.
+
+    Raises BadInputError naming the fields where it was chosen twice, under two references.
+    """
+    chosen = [one for one in choices if find_item(storyboard, step, one, field="spec.takes") == item]
+    if len(chosen) > 1:
+        raise BadInputError(twin_takes(step, chosen[1], chosen[0]), item=item)
+    return choices[chosen[0]] if chosen else None
+
+
+def twin_edits(reference: str, earlier: str) -> str:
+    """Return what to do about two edits of one scene, or of one asset."""
+    return (
+        f"spec.edits: [{reference}] and [{earlier}] are the same one, and nothing says which words count; put all that "
+        "is edited about it into one entry"
+    )
+
+
+def twin_takes(step: Step, reference: str, earlier: str) -> str:
+    """Return what to do about two chosen takes of one item."""
+    return (
+        f"spec.takes: [{step.value}/{reference}] and [{step.value}/{earlier}] are the same item, and nothing says "
+        "which take counts; keep one of them"
+    )

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from videotask_contract.changes import ALL_ITEMS, PAID_STEPS, Redo, apply_edits, find_item
+from videotask_contract.changes import ALL_ITEMS, PAID_STEPS, Redo, apply_edits, find_item, twin_edits, twin_takes
 from videotask_contract.errors import BadInputError, FailureClass
 from videotask_contract.layout import scene_number
 from videotask_contract.phases import ERRORS, TABLE, Phase
@@ -111,6 +111,9 @@ def refuse_content(spec: VideoTaskSpec, channel: ChannelSpec | None) -> Refusal 
 
     Of a storyboard that is yet to be written only the step can tell what it has.
     """
+    twins = _twins(spec)
+    if twins is not None:
+        return Refusal(reason="InvalidChange", message=twins)
     try:
         board = apply_edits(spec.storyboard, spec.edits) if spec.storyboard else None
         if board is not None:
@@ -124,6 +127,25 @@ def refuse_content(spec: VideoTaskSpec, channel: ChannelSpec | None) -> Refusal 
             reason="InvalidChange", message=f"spec.edits: with them the storyboard breaks its rules: {words}"
         )
     return _refuse_long_narration(spec, channel) if channel else None
+
+
+def _twins(spec: VideoTaskSpec) -> str | None:
+    """Say what to do about two references to one item ("7" and "07", a name and a number); None if there are none."""
+    chosen: dict[tuple[Step, str], str] = {}
+    for choice in spec.takes:
+        item = choice.step, _item(spec, choice.step, choice.item)
+        if item in chosen:
+            return twin_takes(choice.step, choice.item, chosen[item])
+        chosen[item] = choice.item
+    changed: dict[tuple[Step, str], str] = {}
+    assets = [(Step.ASSET_GENERATION, edit.name) for edit in (spec.edits.assets if spec.edits else ())]
+    scenes = [(Step.VIDEO_GENERATION, edit.scene) for edit in (spec.edits.scenes if spec.edits else ())]
+    for step, reference in (*assets, *scenes):
+        item = step, _item(spec, step, reference)
+        if item in changed:
+            return twin_edits(reference, changed[item])
+        changed[item] = reference
+    return None
 
 
 def _references(spec: VideoTaskSpec) -> Iterable[tuple[Step, str, str]]:
