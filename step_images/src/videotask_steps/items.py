@@ -347,9 +347,9 @@ class _Workshop:
 
     def _named(self, one: Wanted, call: Call, suffix: str) -> _Media:
         """Return where waiting media goes: to its call's take, or to a free one if that name was taken meanwhile."""
-        take = call.paid.intent.take
-        if (self._context.volume / one.path(take, suffix)).exists():
-            take = self._free_take(one)
+        own = call.paid.intent.take
+        is_free = not (self._context.volume / one.path(own, suffix)).exists()
+        take = own if is_free else self._free_take(one)
         return _Media(file=call.part, path=one.path(take, suffix), take=take)
 
     async def _resume(self, one: Wanted, call: Call) -> _Media | None:

@@ -122,6 +122,47 @@ async def test_paid_media_is_synced_before_it_is_written_down_and_named_before_i
     ]
 
 
+async def test_an_answer_is_on_the_disk_before_anything_else_is_done_with_it(tmp_path: Path, acts: list[str]) -> None:
+    """Each of its three states is synced once: six syncs an item, as many as before answers were kept."""
+    context = await a_context(tmp_path)
+    durable.make_folder(tmp_path / "sfx")
+
+    async def make(call: Call) -> str:
+        call.charged(Decimal("0.12"))
+        acts.clear()
+        suffix = call.keep(b"sound", ".mp3")
+        assert acts == [f"fsync {call.part.name}", "fsync sfx"]
+        assert call.paid.call_id in call.part.name
+        return suffix
+
+    def probe(_file: Path) -> float:
+        acts.append("probe")
+        return 3.0
+
+    wanted = Wanted(
+        item="01",
+        label="scene 01",
+        key="key",
+        model="model",
+        price_usd=Decimal("0.12"),
+        path=lambda _take, suffix: f"sfx/sfx_01{suffix}",
+        suffixes=(".mp3",),
+        make=make,
+        probe=probe,
+    )
+    await make_items(context, [wanted])
+    ledger = Path(layout.ledger(STEP)).name
+    assert acts[2:] == [
+        "write settled",
+        f"fsync {ledger}",
+        "probe",
+        "name sfx_01.mp3",
+        "fsync sfx",
+        "write done",
+        f"fsync {ledger}",
+    ]
+
+
 def test_a_saved_file_is_synced_under_a_waiting_name_before_it_gets_its_own(tmp_path: Path, acts: list[str]) -> None:
     durable.save(tmp_path / "storyboard.json", b"{}")
     assert acts == ["fsync .storyboard.json.part", "name storyboard.json", f"fsync {tmp_path.name}"]
