@@ -133,18 +133,18 @@ def _twins(spec: VideoTaskSpec) -> str | None:
     """Say what to do about two references to one item ("7" and "07", a name and a number); None if there are none."""
     chosen: dict[tuple[Step, str], str] = {}
     for choice in spec.takes:
-        item = choice.step, _item(spec, choice.step, choice.item)
-        if item in chosen:
-            return twin_takes(choice.step, choice.item, chosen[item])
-        chosen[item] = choice.item
+        item = _item(spec, choice.step, choice.item)
+        if (choice.step, item) in chosen:
+            return twin_takes(choice.step, choice.item, chosen[choice.step, item])
+        chosen[choice.step, item] = choice.item
     changed: dict[tuple[Step, str], str] = {}
     assets = [(Step.ASSET_GENERATION, edit.name) for edit in (spec.edits.assets if spec.edits else ())]
     scenes = [(Step.VIDEO_GENERATION, edit.scene) for edit in (spec.edits.scenes if spec.edits else ())]
     for step, reference in (*assets, *scenes):
-        item = step, _item(spec, step, reference)
-        if item in changed:
-            return twin_edits(reference, changed[item])
-        changed[item] = reference
+        item = _item(spec, step, reference)
+        if (step, item) in changed:
+            return twin_edits(reference, changed[step, item])
+        changed[step, item] = reference
     return None
 
 
