@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -346,6 +346,27 @@ def _counted(counts: Mapping[str, Mapping[str, int]], redo: Redo | None) -> dict
         for reference in part.items or (ALL_ITEMS,):
             numbers[reference] = numbers.get(reference, 0) + 1
     return raised
+
+
+def told_redo_counts(status: Mapping[str, Any], spec: VideoTaskSpec | None) -> dict[str, dict[str, int]]:
+    """Return how often new takes were asked for, as the resource's own status tells it after the record was lost.
+
+    What was honoured is so found in the ledger by its number, and what was not made yet is made. A status of an earlier
+    release tells the last request alone: it counts as the first one for what it names.
+    """
+    told = status.get("redoCounts")
+    if isinstance(told, Mapping):
+        return {
+            step.value: {reference: times for reference, times in told[step.value].items() if _is_count(times)}
+            for step in PAID_STEPS
+            if isinstance(told.get(step.value), Mapping)
+        }
+    redo = spec.redo if spec is not None else None
+    return _counted({}, redo) if redo is not None and redo.request == status.get("redoRequest") else {}
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 # --- how much of the film is left standing -------------------------------------------------------------------------
