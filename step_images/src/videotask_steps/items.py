@@ -59,8 +59,6 @@ class Call:
         self.stopping = stopping
         self.cost_usd: Decimal | None = None
         self.is_accepted = paid.accepted is not None
-        self.is_kept = False
-        """True when the media in `part` is on the disk for good."""
 
     @property
     def external_id(self) -> str:
@@ -77,17 +75,14 @@ class Call:
         self.cost_usd = amount_usd
 
     def keep(self, content: bytes, suffix: str) -> str:
-        """Put a whole answer on the disk before anything else is done with it, and return its suffix.
+        """Write a whole answer down before anything else is done with it, and return its suffix.
 
-        To be called after `charged`: the file's name carries the price, so that a run that dies here is not the end of
-        what was paid for.
+        To be called after `charged`, as the last thing a maker does: the file's name carries the price, so that a run
+        that dies from here on is not the end of what was paid for. It is synced as soon as the maker returns.
         """
         folder = self.part.parent
         self.part = received.file_for(folder, self.paid, content, amount_usd=self.cost_usd, suffix=suffix)
         self.part.write_bytes(content)
-        durable.sync_file(self.part)
-        durable.sync_folder(folder)
-        self.is_kept = True
         return suffix
 
 
@@ -278,7 +273,7 @@ class _Workshop:
                 self._settle_what_is_lost(one, call)
                 raise
             else:
-                await self._finish(one, call, self._secure(one, call, suffix))
+                await self._finish(one, call, await self._secure(one, call, suffix))
                 return
 
     async def _find_lost_calls(self, one: Wanted) -> None:
@@ -367,7 +362,7 @@ class _Workshop:
             if not call.is_accepted:
                 self._ledger.record_released(call.paid, message="the provider knows nothing of this call")
             return None
-        return self._secure(one, call, suffix)
+        return await self._secure(one, call, suffix)
 
     def _warn_if_paid_before(self, one: Wanted) -> None:
         paid_usd = sum((call.amount_usd for call in self._ledger.calls_for(one.item, one.key)), Decimal(0))
@@ -447,11 +442,15 @@ class _Workshop:
                 call.part.unlink(missing_ok=True)
                 self._ledger.record_settled(call.paid, amount_usd=call.cost_usd)
 
-    def _secure(self, one: Wanted, call: Call, suffix: str) -> _Media:
+    async def _secure(self, one: Wanted, call: Call, suffix: str) -> _Media:
         """Sync the media, then write down what it cost and where it goes: from here no crash loses it."""
-        if not call.is_kept:
+
+        def sync() -> None:
             durable.sync_file(call.part)
             durable.sync_folder(call.part.parent)
+
+        # A disk may take its time: meanwhile the answers of other calls come in and are written down.
+        await asyncio.to_thread(sync)
         media = self._named(one, call, suffix)
         if call.cost_usd is None:
             _log.warning("cost_not_told", item=one.item, model=one.model)
