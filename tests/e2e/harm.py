@@ -51,6 +51,16 @@ def channel_of(film: Film) -> str:
     return str(film.resource["spec"]["channelRef"]["name"])
 
 
+def await_gate(film: Film, gate: str, *, review_round: int = 1) -> None:
+    """Wait until a gate's round is on show."""
+
+    def is_on_show(status: dict[str, Any]) -> bool:
+        review = status.get("review") or {}
+        return (review.get("gate"), review.get("round")) == (gate, review_round)
+
+    film.wait(f"{film.name} shows {gate}, round {review_round}", is_on_show, timeout_seconds=_SECONDS)
+
+
 def bill_of(film: Film) -> list[dict[str, Any]]:
     """Return the lines of the emulators' bill that the film's own keys were charged."""
     tag = channel_of(film)
@@ -67,7 +77,7 @@ class Hold:
         self._studio, self._channel, self._operation, self._calls = studio, channel, operation, calls
         self._is_over = False
         match = {"key_id": channel, "operation": operation}
-        self._fault_id = studio.control.add_fault("hold_call", match=match, times=calls, params={"stage": stage})
+        self._fault_id = studio.control.add_fault("hold_call", match=match, times=calls, stage=stage)
 
     def wait(self) -> None:
         """Wait until as many calls hang as were asked for."""

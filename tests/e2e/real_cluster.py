@@ -107,6 +107,20 @@ class Cluster:
         text = self.helm("template", release, str(CHART), "--namespace", namespace, *versions, *only, *flags)
         return [document for document in yaml.safe_load_all(text) if document]
 
+    def kubeconfig_of(self, user: str, folder: Path) -> Path:
+        """Return a kubeconfig by which any program acts as this user; one that must be made is laid into `folder`."""
+        self._identity(user)
+        if self.users[user] != self.kubeconfig:
+            return self.users[user]
+        words = ["config", "view", "--raw", "--flatten", "-o", "json"]
+        config = json.loads(self.kubectl(*words).stdout)
+        for entry in config["users"]:
+            entry["user"] |= {"as": user, "as-groups": ["system:authenticated"]}
+        path = folder / f"kubeconfig-{user}.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
+        return path
+
     def _identity(self, user: str | None) -> list[str]:
         if user is None:
             return [f"--kubeconfig={self.kubeconfig}"]
@@ -152,6 +166,18 @@ def eventually(what: str, probe: Callable[[], Any], *, timeout_seconds: float = 
         assert time.monotonic() < deadline, f"not within {timeout_seconds} s: {what}; last seen: {result!r}"
         time.sleep(0.2)
     return result
+
+
+def role_binding(user: str, role: str, *, kind: str = "ClusterRole") -> dict[str, Any]:
+    """Return the binding that gives a user this role in the namespace it is applied to."""
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": f"{user}-{role}"},
+        "roleRef": {"apiGroup": group, "kind": kind, "name": role},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from tests.e2e.real_cluster import (
     new_namespace,
     program,
     refill_volumes,
+    role_binding,
 )
 
 from videotask_contract.layout import task_folder
@@ -669,21 +670,7 @@ def _settings(home: str, films: Sequence[str]) -> tuple[str, ...]:
 
 
 def _bindings() -> list[dict[str, Any]]:
-    return [
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": f"{user}-{role}"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": f"videotask-{role}",
-            },
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-        }
-        for user, kind in PEOPLE.items()
-        for role in (kind, "view")
-    ]
+    return [role_binding(user, f"videotask-{role}") for user, kind in PEOPLE.items() for role in (kind, "view")]
 
 
 def storyboard(scenes: int, *, mark: str = "") -> dict[str, Any]:
