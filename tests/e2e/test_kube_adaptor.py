@@ -213,7 +213,7 @@ async def _watching(stage: Stage, kubeconfig: Path) -> AsyncIterator[Watched]:
     adaptor = KubeCluster(api, namespaces=[stage.namespace], jobs=jobs)
     assert await adaptor.resync()
     one = Watched(adaptor, api, stage)
-    watching = watch.start([stage.namespace], adaptor.take_event, kubeconfig=kubeconfig)
+    watching = watch.start(lambda: [stage.namespace], adaptor.take_event, kubeconfig=kubeconfig)
     try:
         yield one
     finally:

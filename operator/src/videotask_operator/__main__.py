@@ -157,9 +157,9 @@ async def _lead(  # noqa: PLR0917  the parts of one program
         asyncio.create_task(store.keep()),
         asyncio.create_task(cluster.keep_synced(every_seconds=settings.resync_seconds, stop=stop)),
     ]
-    events = watch.start(settings.namespaces, cluster.take_event, kubeconfig=kubeconfig)
+    events = watch.start(cluster.readable_namespaces, cluster.take_event, kubeconfig=kubeconfig)
     watching.events = events
-    cluster.on_served_again(events.restart)
+    cluster.on_other_sight(events.restart)
     try:
         await reconciler.run(stop)
     finally:

@@ -87,6 +87,24 @@ async def test_a_namespace_that_may_not_be_read_is_out_of_sight_and_holds_up_no_
     assert FILM in seen.told, "and its films get a look as soon as it can be read"
 
 
+async def test_watches_begin_anew_without_a_namespace_whose_rights_are_lost_and_with_it_when_they_are_back(
+    server, make_cluster, bodies
+) -> None:
+    cluster, calls = make_cluster("attic", "studio"), []
+    cluster.on_other_sight(lambda: calls.append(cluster.readable_namespaces()))
+    server.put(objects(Kind.TASK, "studio"), bodies.task())
+    await cluster.resync()
+    assert calls == []
+    server.refuse("GET /apis/batch/v1/namespaces/studio", 403)
+    for _ in range(3):
+        await cluster.resync()
+    assert calls == [("attic",)], "once, though it is refused again and again"
+    assert list(cluster.task_keys()) == [FILM], "what was seen there stands"
+    server.refusals.clear()
+    await cluster.resync()
+    assert calls == [("attic",), ("attic", "studio")]
+
+
 async def test_where_nothing_may_be_read_nothing_is_concluded(server, cluster) -> None:
     server.refuse("GET", 403)
     await cluster.resync()
@@ -187,7 +205,7 @@ async def test_an_object_nobody_foresaw_does_not_end_the_resyncs(server, cluster
 
 async def test_watches_begin_anew_when_the_custom_resources_are_served_again(server, cluster) -> None:
     calls: list[int] = []
-    cluster.on_served_again(lambda: calls.append(1))
+    cluster.on_other_sight(lambda: calls.append(1))
     await cluster.resync()
     assert calls == []
     server.refuse(f"GET {objects(Kind.TASK, 'studio')}", 404)

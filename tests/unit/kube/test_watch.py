@@ -31,7 +31,7 @@ def test_only_our_own_jobs_and_pods_are_asked_for() -> None:
 
 
 async def test_kopf_gets_event_handlers_alone_so_that_it_writes_nothing() -> None:
-    registry = Watch(namespaces=["studio"], on_event=lambda *_: None)._registry()
+    registry = Watch(namespaces=lambda: ["studio"], on_event=lambda *_: None)._registry()
     assert len(registry._watching.get_all_handlers()) == len(Kind)
     for others in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert list(others.get_all_handlers()) == []
@@ -39,12 +39,24 @@ async def test_kopf_gets_event_handlers_alone_so_that_it_writes_nothing() -> Non
 
 @pytest.mark.parametrize("is_under_way", [True, False])
 async def test_it_stops_in_time_while_nobody_answers(tmp_path, unused_tcp_port, is_under_way) -> None:
-    watching = watch.start(["studio"], lambda *_: None, kubeconfig=a_kubeconfig(tmp_path, unused_tcp_port))
+    watching = watch.start(lambda: ["studio"], lambda *_: None, kubeconfig=a_kubeconfig(tmp_path, unused_tcp_port))
     if is_under_way:
         await _until_tried(watching)
     async with asyncio.timeout(5):
         assert await watching.stop()
     assert not watching.is_alive
+
+
+@pytest.mark.parametrize(("readable", "watched"), [(["studio"], ["studio"]), ([], [watch._NOWHERE])])
+async def test_only_what_may_be_read_is_watched_and_never_the_whole_cluster(monkeypatch, readable, watched) -> None:
+    asked: list[list[str]] = []
+
+    async def operator(*, namespaces: list[str], **_: object) -> None:
+        asked.append(namespaces)
+
+    monkeypatch.setattr(watch.kopf, "operator", operator)
+    await Watch(namespaces=lambda: readable, on_event=lambda *_: None)._operator(asyncio.Event())
+    assert asked == [watched]
 
 
 async def _until_tried(watching: Watch) -> None:

@@ -31,6 +31,7 @@ _ERROR_BACKOFFS_SECONDS: Final = (0.2, 0.5, 1, 2, 2)
 _RESTART_SECONDS: Final = 1.0
 _STEADY_SECONDS: Final = 5.0
 _IDENTITY: Final = "videotask-operator"
+_NOWHERE: Final = "videotask-operator-watches-nothing"
 _QUEUE_EXIT_SECONDS: Final = 0.5
 _GRACE_SECONDS: Final = 1.5
 """kopf by itself waits 5 s for what was under way when it was told to end; a pod has no more than that in all."""
@@ -43,8 +44,10 @@ _CONNECT_SECONDS: Final = 5.0
 class Watch:
     """A running watch; `stop` ends it."""
 
-    def __init__(self, *, namespaces: Iterable[str], on_event: EventSink, kubeconfig: Path | None = None) -> None:
-        self._namespaces = tuple(namespaces)
+    def __init__(
+        self, *, namespaces: Callable[[], Iterable[str]], on_event: EventSink, kubeconfig: Path | None = None
+    ) -> None:
+        self._namespaces = namespaces
         self._on_event = on_event
         self._kubeconfig = kubeconfig
         self._target = asyncio.get_running_loop()
@@ -118,7 +121,8 @@ class Watch:
         await kopf.operator(
             registry=self._registry(),
             settings=build_settings(),
-            namespaces=list(self._namespaces),
+            # None at all would mean the whole cluster to it.
+            namespaces=list(self._namespaces()) or [_NOWHERE],
             standalone=True,
             # Its own guess asks for the user's name, which a pod's numeric user has not.
             identity=cast("Any", _IDENTITY),
@@ -158,8 +162,11 @@ class Watch:
         )
 
 
-def start(namespaces: Iterable[str], on_event: EventSink, *, kubeconfig: Path | None = None) -> Watch:
-    """Begin to watch; call it in the loop that wants the events, once everything was listed there."""
+def start(namespaces: Callable[[], Iterable[str]], on_event: EventSink, *, kubeconfig: Path | None = None) -> Watch:
+    """Begin to watch; call it in the loop that wants the events, once everything was listed there.
+
+    `namespaces` is asked whenever the watches begin anew: one in which a right is missing would end them all.
+    """
     # kopf says "handler succeeded" for each event; what matters is said by the reconciler.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     # It warns that signals do not reach a thread; they are not meant to.

@@ -57,7 +57,7 @@ class KubeCluster:
         self._jobs = jobs
         self._cache = Cache()
         self._notify: Callable[[TaskKey], None] = _ignore
-        self._served_again: Callable[[], None] | None = None
+        self._other_sight: Callable[[], None] = lambda: None
         self._was_unserved = False
         self._events = EventPoster(api, reporter=os.environ.get("HOSTNAME", "videotask-operator"), now=_now)
         self._tokens = TokenReviewer(
@@ -93,9 +93,18 @@ class KubeCluster:
         """Call `notify` with each task that may have changed."""
         self._notify = notify
 
-    def on_served_again(self, call: Callable[[], None]) -> None:
-        """Call this when the custom resources are served again after they were not: watches must begin anew."""
-        self._served_again = call
+    def on_other_sight(self, call: Callable[[], None]) -> None:
+        """Call this when the watches must begin anew.
+
+        So it is when the custom resources are served again after they were not, and when a namespace can no longer be
+        read, or can again.
+        """
+        self._other_sight = call
+
+    def readable_namespaces(self) -> tuple[str, ...]:
+        """Return the watched namespaces in which the API server refused no list for want of a right."""
+        forbidden = {namespace for _, namespace in tuple(self._forbidden)}
+        return tuple(namespace for namespace in self._namespaces if namespace not in forbidden)
 
     @property
     def is_synced(self) -> bool:
@@ -140,8 +149,10 @@ class KubeCluster:
         """LIST everything, replace the cache by it, tell what changed; False where some list failed and was kept."""
         self.last_resync_tried_at = _now()
         pairs = [(kind, namespace) for kind in Kind for namespace in self._namespaces]
+        readable = self.readable_namespaces()
         failures = [error for error in await asyncio.gather(*(self._relist(*pair) for pair in pairs)) if error]
-        self._look_for_served(failures)
+        if self._is_served_again(failures) or self.readable_namespaces() != readable:
+            self._other_sight()
         if failures:
             _log.warning("resync_failed", failed=len(failures), of=len(pairs), error=failures[0].message)
             return False
@@ -339,11 +350,10 @@ class KubeCluster:
         """Tell whether each kind was listed in this namespace, so that what is not in the cache is not there."""
         return namespace in self._namespaces and all((kind, namespace) not in self._unlisted for kind in Kind)
 
-    def _look_for_served(self, failures: list[VideoTaskError]) -> None:
+    def _is_served_again(self, failures: list[VideoTaskError]) -> bool:
         unserved = any(isinstance(error, ApiRefusedError) and error.status == _NOT_FOUND for error in failures)
-        if self._was_unserved and not unserved and self._served_again is not None:
-            self._served_again()
-        self._was_unserved = unserved
+        was_unserved, self._was_unserved = self._was_unserved, unserved
+        return was_unserved and not unserved
 
     async def _create_or_adopt(self, path: str, body: dict[str, Any], order: RunOrder) -> dict[str, Any]:
         try:
