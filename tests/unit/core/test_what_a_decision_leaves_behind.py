@@ -1,0 +1,123 @@
+"""What a decision leaves in the record for people and for the next look: moments, counts, words and events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from tests.support.builders import NOON, UID, a_channel, a_pod, a_resource, a_run, a_situation
+
+from videotask_contract.errors import FailureClass
+from videotask_contract.phases import Phase
+from videotask_contract.steps import Gate, Step
+from videotask_operator.core.decide import decide
+from videotask_operator.core.model import Claim, Money, RunOutcome
+
+HALF_A_MINUTE = timedelta(seconds=30)
+
+
+def reasons_of(plan):
+    return [event.reason for event in plan.events]
+
+
+def test_people_are_waited_for_from_the_first_look_where_the_record_was_lost_and_nowhere_else():
+    lost = decide(a_situation().with_resource(a_resource(status={"phase": "GeneratingVideo"})).build()).record
+    assert lost.waiting_since == NOON
+    assert decide(a_situation().build()).record.waiting_since is None
+
+
+def test_what_is_imported_says_so_and_what_is_not_waits_for_its_turn():
+    def message_of(phase):
+        return decide(a_situation().with_resource(a_resource(status={"phase": phase})).build()).record.message
+
+    assert message_of("Completed") == "imported from the resource's status; the record was lost"
+    assert message_of("Queued") == message_of("NoSuchPhase") == "waits for its turn"
+
+
+def test_a_resumed_film_is_an_event_and_shows_its_gate_again():
+    film = a_situation().with_record(phase=Phase.SUSPENDED, resume_phase=Phase.GENERATING_VIDEO)
+    assert reasons_of(decide(film.but(admitted=True).build())) == ["Resumed"]
+    shown = {"resume_phase": Phase.FINAL_REVIEW, "review_gate": Gate.FINAL, "review_round": 1}
+    at_gate = decide(a_situation().with_record(phase=Phase.SUSPENDED, **shown).build()).record
+    assert (at_gate.phase, at_gate.waiting_reason) == (Phase.FINAL_REVIEW, "AwaitingApproval")
+
+
+def test_a_film_that_is_tried_again_after_its_error_is_an_event():
+    film = a_situation(attempt=2).with_record(phase=Phase.VIDEO_ERROR, step=Step.VIDEO_GENERATION)
+    assert reasons_of(decide(film.but(admitted=True).build())) == ["Retried"]
+
+
+def test_a_film_under_way_whose_channel_is_gone_says_so_once_and_looks_again():
+    film = a_situation().with_record(phase=Phase.GENERATING_VIDEO, step=Step.VIDEO_GENERATION).with_channel(None)
+    plan = decide(film.build())
+    assert (plan.record.waiting_reason, reasons_of(plan)) == ("ChannelNotFound", ["ChannelNotFound"])
+    assert "there is no Channel" in plan.record.message
+    assert plan.look_again_at == NOON + HALF_A_MINUTE
+
+
+def test_a_film_without_a_slot_looks_again_in_half_a_minute():
+    accounts = {
+        name: {"secretRef": {"name": f"{name}-key"}, "concurrency": 1} for name in ("gemini", "kling", "elevenlabs")
+    }
+    taken = Claim(claimant="other", since=NOON, held=1, wanted=1)
+    film = a_situation().with_channel(a_channel(credentials=accounts)).with_record(phase=Phase.CLAIMED)
+    plan = decide(film.but(slot_claims=(taken,)).build())
+    assert (plan.record.waiting_reason, plan.look_again_at) == ("WaitingForSlot", NOON + HALF_A_MINUTE)
+
+
+def test_a_run_that_only_writes_the_storyboard_counts_nothing_that_was_written_before():
+    film = a_situation(gates=["storyboard"]).with_record(
+        phase=Phase.CLAIMED, step=Step.ASSET_GENERATION, storyboard_sha256="ab"
+    )
+    (run,) = decide(film.build()).runs
+    assert run.storyboard_only
+    assert (run.done, run.total) == (0, 0)
+
+
+def test_a_raised_attempt_ends_the_wait_and_counts_lost_runs_anew():
+    film = a_situation(attempt=2).with_record(
+        phase=Phase.GENERATING_ASSETS,
+        step_attempt=3,
+        lost_runs=4,
+        next_attempt_at=NOON + timedelta(hours=1),
+        waiting_reason="RetryScheduled",
+    )
+    plan = decide(film.build())
+    assert (plan.record.lost_runs, plan.record.step_attempt, plan.record.next_attempt_at) == (0, 1, None)
+    assert plan.record.phase is Phase.GENERATING_ASSETS
+    assert [run.attempt for run in plan.runs] == [1]
+
+
+def test_a_resume_keeps_the_time_of_the_next_attempt():
+    due = NOON + timedelta(hours=1)
+    film = a_situation().with_record(
+        phase=Phase.SUSPENDED, resume_phase=Phase.GENERATING_ASSETS, step_attempt=2, next_attempt_at=due
+    )
+    back = decide(film.but(admitted=True).build()).record
+    assert (back.phase, back.next_attempt_at) == (Phase.GENERATING_ASSETS, due)
+    fields = {name: getattr(back, name) for name in back.__dataclass_fields__}
+    again = decide(a_situation().with_record(**fields).build())
+    assert (again.record.waiting_reason, again.runs) == ("RetryScheduled", ())
+
+
+def test_a_step_that_gave_up_for_want_of_money_is_quoted():
+    broke = a_run(
+        closed_at=NOON,
+        outcome=RunOutcome.FAILED,
+        failure_class=FailureClass.OVER_BUDGET,
+        failure_message="hero-1 costs up to 0.0420",
+        reserved_usd=Decimal("0.20"),
+        spent_usd=Decimal("0.10"),
+        ledger_read=True,
+    )
+    film = a_situation(budgetUSD="1.00").with_record(phase=Phase.GENERATING_ASSETS).with_runs(broke)
+    plan = decide(film.but(money=Money(task_spent_usd=Decimal("0.90"))).build())
+    assert plan.record.phase is Phase.BUDGET_EXCEEDED
+    assert "hero-1 costs up to 0.0420; " in plan.record.message
+
+
+def test_what_a_lost_record_left_at_work_is_named():
+    left = replace(a_run(number=7), task_uid=UID)
+    plan = decide(a_situation().with_record(phase=Phase.CLAIMED).seeing(a_pod(left)).build())
+    assert plan.record.message == "waits until the last pod from before its record was lost is gone"
