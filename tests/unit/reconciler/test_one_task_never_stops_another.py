@@ -13,7 +13,7 @@ from videotask_operator.reconciler import _WORKERS, Reconciler
 from videotask_operator.settings import Settings
 from videotask_operator.store.memory import MemoryStore
 
-DEADLINE_SECONDS = 15
+DEADLINE_SECONDS = 60
 
 
 class SpoiltCluster(MemoryCluster):
