@@ -1,9 +1,9 @@
 """Random histories of the loop over the ports in memory: what must hold whatever is lost, late, killed or edited.
 
-2,000 histories by default. VIDEOTASK_HISTORIES=100000 plays so many (about two hours on one core), and
-VIDEOTASK_HISTORIES_FROM=4711 begins at that one: a history that breaks a law is told by its number, which plays it
-again. How often each phase, transition, fault, failure class and waiting reason was reached stands in
-.build/histories.txt, and none of them may be missing.
+2,000 histories by default. VIDEOTASK_HISTORIES=100000 plays so many, and VIDEOTASK_HISTORIES_FROM=4711 begins at that
+one: a history that breaks a law is told by its number, which plays it again. How often each phase, transition, fault,
+failure class and waiting reason was reached stands in .build/histories.txt, and none of them may be missing.
+`python -m tests.unit.reconciler.histories` plays them outside pytest, in blocks, and goes on where it was stopped.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 from tests.unit.reconciler.histories.laws import Law, hold
@@ -56,6 +56,29 @@ def check_transaction(world: World, before, after) -> None:
                 world.reached.reasons[task.waiting_reason] += 1
     if changed:
         _check_places(after)
+    _check_days(world, before, after)
+
+
+def _check_days(world: World, before, after) -> None:
+    """New money counts for the day on which its call was made where the channel is; what is changed keeps its day."""
+    if before.spend == after.spend:
+        return
+    for name, paid in after.spend.items():
+        known = before.spend.get(name)
+        if known is paid:
+            continue
+        channel = world.channel_of[name[0]]
+        if known is not None:
+            hold(Law.OWN_DAY, paid.day == known.day, lambda: f"{name} went from {known.day} to {paid.day}")
+        elif channel in world.operator.channels_known:
+            day = world.own_day(channel, paid.call.at)
+            hold(Law.OWN_DAY, paid.day == day, lambda: f"{name} of {channel} counts for {paid.day}, not {day}")
+    days: dict[tuple[str, str, date], Decimal] = {}
+    for (uid, _), paid in after.spend.items():
+        day = ("studio", world.channel_of[uid], paid.day)
+        days[day] = days.get(day, ZERO) + paid.call.amount_usd
+    found = {day: usd for day, usd in after.days.items() if usd}
+    hold(Law.OWN_DAY, found == {day: usd for day, usd in days.items() if usd}, lambda: f"{found}, not {days}")
 
 
 def _check_history(world: World, before, after, task: TaskRecord, known: TaskRecord | None) -> None:
@@ -148,6 +171,8 @@ def _scheduled_wait(closed: RunRecord, attempt: int) -> timedelta:
 def _check_runs(world: World, before, after) -> dict[str, RunRecord]:
     """Check what changed about runs; return those that closed, by task."""
     closing: dict[str, RunRecord] = {}
+    if before.runs == after.runs:
+        return closing
     changed = False
     for run_id, run in after.runs.items():
         known = before.runs.get(run_id)

@@ -19,6 +19,7 @@ class Law(StrEnum):
     TASK_CAP = "the task's cap holds"
     DAY_CAP = "the channel-day's cap holds"
     MONEY = "the record's spend is the provider's bill"
+    OWN_DAY = "money counts for the channel's own day, whatever became of the film"
     PLACES = "fleet and channel caps on tasks hold"
     SLOTS = "no more calls than the account's plan allows"
     ATTEMPT = "an attempt is consumed by failures of its classes alone"

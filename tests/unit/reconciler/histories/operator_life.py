@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,12 +14,13 @@ from tests.unit.reconciler.histories.reached import Fault
 from tests.unit.reconciler.histories.world import SETTINGS, Pod, World
 
 from videotask_contract.errors import PermanentError
-from videotask_contract.phases import TERMINAL
+from videotask_contract.phases import STOPPED, TERMINAL
 from videotask_contract.report import FinalReport
-from videotask_operator.core.model import Caller, Observation, RunOrder, TaskKey
+from videotask_operator.core.model import Caller, JobSeen, Observation, PodSeen, RunOrder, TaskKey, TaskRecord
 from videotask_operator.core.ports import ForeignJobError, NotLeaderError, RecordConflictError, StoreUnavailableError
 from videotask_operator.reconciler import Reconciler
 from videotask_operator.reports import ReportServer, _refuse_politely
+from videotask_operator.store.memory import MemoryTransaction
 
 
 class CrashError(BaseException):
@@ -31,6 +31,8 @@ class ApiAwayError(Exception):
     """The API server gave no answer."""
 
 
+_TURNS = {"WaitingForTurn", "WaitingForSlot"}
+"""What others may end."""
 _EXPECTED = (ApiAwayError, StoreUnavailableError, NotLeaderError)
 """Errors after which the loop looks again."""
 
@@ -49,9 +51,14 @@ class OperatorLife:
         """The kind of object whose watch is broken until the next LIST."""
         self.tasks = dict(world.tasks)
         self.channels_seen = dict(world.channels)
+        self.channels_known: set[str] = set()
+        """Names of the channels that it has seen with a valid spec, whatever became of them."""
+        self._know_channels()
         self.jobs = dict(world.jobs)
         self.pods = {name: (pod.order, pod.seen) for name, pod in world.pods.items()}
         self.reconciler = Reconciler(cluster=self, store=self, settings=SETTINGS, clock=lambda: world.now)
+        self._of_films: dict[TaskKey, tuple[list[JobSeen], list[PodSeen]]] | None = None
+        """The Jobs and pods of the view, film by film, until it changes."""
         self.fleet_paused = world.fleet_paused
         self.reconciler.rules = replace(self.reconciler.rules, fleet_paused=self.fleet_paused)
         self.reports = ReportServer(self.reconciler)
@@ -62,11 +69,13 @@ class OperatorLife:
         """Bring the view up to date: a LIST brings all, watches bring this object now and that one later."""
         world = self.world
         pods = {name: (pod.order, pod.seen) for name, pod in world.pods.items()}
+        self._of_films = None
         if everything:
             if self.pods != pods or self.jobs != world.jobs:
                 world.reached.faults[Fault.VIEW_LOST] += bool(world.harm)
             self.tasks, self.jobs, self.pods = dict(world.tasks), dict(world.jobs), pods
             self.channels_seen = dict(world.channels)
+            self._know_channels()
             self.deaf_to = None
             return
         late: Counter[bool] = Counter()
@@ -81,9 +90,13 @@ class OperatorLife:
         for number, (view, truth) in enumerate(views):
             if number != self.deaf_to:
                 self._deliver_some(view, truth, late)
+        self._know_channels()
         world.reached.faults[Fault.VIEW_LATE] += late[True]
         if late[True] and late[False]:
             world.reached.faults[Fault.VIEW_REORDERED] += 1
+
+    def _know_channels(self) -> None:
+        self.channels_known |= {name for (_, name), seen in self.channels_seen.items() if seen.spec is not None}
 
     def _deliver_some(self, view: dict, truth: dict, late: Counter[bool]) -> None:
         for name in sorted(view.keys() | truth.keys()):
@@ -111,8 +124,11 @@ class OperatorLife:
             if isinstance(outcome, BaseException) and not isinstance(outcome, (CrashError, *_EXPECTED)):
                 raise outcome
 
-    def unfinished(self) -> list[TaskKey]:
-        """Return what a look at everything would wake; in a calm less the films that are over and show it."""
+    def unfinished(self, *, everything: bool = True) -> list[TaskKey]:
+        """Return what a look at everything would wake; in a calm less the films that are over and show it.
+
+        Less `everything`, without those that wait for people and show it.
+        """
         keys = dict.fromkeys(self.tasks)
         state = self.world.store._state
         open_runs = {run.task_uid for run in state.runs.values() if run.is_open}
@@ -121,9 +137,10 @@ class OperatorLife:
             if shown is None or shown.uid != task.uid:
                 if not task.resource_gone:
                     keys[task.key] = None
-            elif not self.world.harm and task.phase in TERMINAL and task.uid not in open_runs:
+            elif not self.world.harm and _needs_no_look(task, everything=everything) and task.uid not in open_runs:
                 told = (shown.status.get("phase"), shown.status.get("message"))
-                if told == (task.phase.resource, task.message[:500]):
+                is_seen = shown.status.get("observedGeneration") == shown.generation or task.phase in TERMINAL
+                if is_seen and told == (task.phase.resource, task.message[:500]):
                     keys.pop(task.key, None)
         return list(keys)
 
@@ -188,12 +205,23 @@ class OperatorLife:
     def observe(self, key: TaskKey) -> Observation:
         task = self.tasks.get(key)
         spec = task.spec if task else None
+        if self._of_films is None:
+            self._of_films = self._group_by_film()
+        jobs, pods = self._of_films.get(key, ((), ()))
         return Observation(
             task=task,
             channel=self.channels_seen.get((key.namespace, spec.channel_ref.name)) if spec else None,
-            jobs=tuple([job for order, job in self.jobs.values() if order.key == key]),
-            pods=tuple([seen for order, seen in self.pods.values() if order.key == key]),
+            jobs=tuple(jobs),
+            pods=tuple(pods),
         )
+
+    def _group_by_film(self) -> dict[TaskKey, tuple[list[JobSeen], list[PodSeen]]]:
+        found: dict[TaskKey, tuple[list[JobSeen], list[PodSeen]]] = {}
+        for order, job in self.jobs.values():
+            found.setdefault(order.key, ([], []))[0].append(job)
+        for order, pod in self.pods.values():
+            found.setdefault(order.key, ([], []))[1].append(pod)
+        return found
 
     async def create_run(self, order: RunOrder) -> None:
         if self.world.strikes(Fault.JOB_REFUSED, 0.02):
@@ -211,6 +239,7 @@ class OperatorLife:
             raise ForeignJobError(order.job_name)
         if order.job_name in self.world.jobs:
             self.jobs[order.job_name] = self.world.jobs[order.job_name]
+            self._of_films = None
 
     async def delete_run(self, key: TaskKey, job_name: str) -> None:
         await self.call_api(lambda: self.world.remove_job(job_name))
@@ -246,31 +275,66 @@ class OperatorLife:
 
     # --- the store port ---------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def transaction(self):
-        world = self.world
-        await self.point()
-        if not self.leads:
+    def transaction(self) -> _Transaction:
+        return _Transaction(self)
+
+
+class _Transaction:
+    """One transaction: it may not begin, its answer may be lost, and what it changed is held to the laws."""
+
+    __slots__ = ("before", "inner", "life")
+
+    def __init__(self, life: OperatorLife) -> None:
+        self.life = life
+
+    async def __aenter__(self) -> MemoryTransaction:
+        life = self.life
+        await life.point()
+        if not life.leads:
             raise NotLeaderError
-        if world.strikes(Fault.DATABASE_AWAY, 0.004):
+        if life.world.strikes(Fault.DATABASE_AWAY, 0.004):
             raise StoreUnavailableError
+        self.inner = life.world.store.transaction()
+        transaction = await self.inner.__aenter__()
+        self.before = life.world.store._state
+        return transaction
+
+    async def __aexit__(self, kind, error, trace) -> None:
+        life = self.life
+        if error is None:
+            error = await self._last_point()
+        await self.inner.__aexit__(type(error) if error else None, error, trace)
+        if isinstance(error, RecordConflictError):
+            life.broken = BrokenLawError(Law.ONE_RUN, str(error))
+            raise life.broken from error
+        if error is not None:
+            raise error
         try:
-            async with world.store.transaction() as transaction:
-                before = world.store._state
-                yield transaction
-                await self.point()
-            check_transaction(world, before, world.store._state)
-        except RecordConflictError as error:
-            self.broken = BrokenLawError(Law.ONE_RUN, str(error))
-            raise self.broken from error
-        except BrokenLawError as error:
-            self.broken = error
+            check_transaction(life.world, self.before, life.world.store._state)
+        except BrokenLawError as broken:
+            life.broken = broken
             raise
+        await self._answer()
+
+    async def _last_point(self) -> CrashError | None:
+        try:
+            await self.life.point()
+        except CrashError as error:
+            return error
+        return None
+
+    async def _answer(self) -> None:
+        world = self.life.world
         if world.strikes(Fault.COMMIT_UNHEARD, 0.004):
             raise StoreUnavailableError
         if world.chance(0.3):
             for _ in range(world.random.randrange(8)):
-                await self.point()  # an answer may be long on its way
+                await self.life.point()  # an answer may be long on its way
+
+
+def _needs_no_look(task: TaskRecord, *, everything: bool) -> bool:
+    waits_for_people = task.phase in STOPPED or task.review_gate is not None
+    return task.phase in TERMINAL or (not everything and waits_for_people and task.waiting_reason not in _TURNS)
 
 
 def _text(body) -> str:

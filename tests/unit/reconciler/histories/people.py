@@ -54,7 +54,7 @@ def meddle(world: World) -> None:
         return
     if not world.tasks:
         return
-    key = world.random.choice(list(world.tasks))
+    key = world.random.choice(_whom(world, act))
     if _do(world, act, key):
         world.reached.acts[act] += 1
 
@@ -79,12 +79,25 @@ _WEIGHTS = {
     Act.BREAK_SPEC: 2,
     Act.ODD_QUALITY: 2,
     Act.MEND: 4,
-    Act.DELETE: 1,
+    Act.DELETE: 4,
     Act.CREATE_ANEW: 1,
     Act.REMOVE_CHANNEL: 2,
     Act.BREAK_CHANNEL: 2,
 }
 _OF_CHANNELS = {Act.REMOVE_CHANNEL, Act.BREAK_CHANNEL, Act.PAUSE_CHANNEL, Act.PAUSE_FLEET}
+
+
+def _whom(world: World, act: Act) -> list[TaskKey]:
+    """Return the films that this is done to: where a moment is short, those that are in it."""
+    everyone = list(world.tasks)
+    match act:
+        case Act.DELETE if world.random.random() < 0.7:
+            chosen = [key for key in everyone if world.pods_at_work(world.tasks[key].uid)]
+        case Act.RESUME:
+            chosen = [key for key in everyone if world.wanted[key].state is DesiredState.SUSPENDED]
+        case _:
+            chosen = everyone
+    return chosen or everyone
 
 
 def _change_channel(world: World, act: Act) -> bool:

@@ -73,6 +73,17 @@ def _(monkeypatch):
     _before(monkeypatch, decide, "_open_next_run", lambda plan, *_: plan.change(next_attempt_at=None))
 
 
+@_bug("a resume drops the time of the next attempt")
+def _(monkeypatch):
+    def resume(plan, spec, **more):
+        original(plan, spec, **more)
+        if plan.record.phase is not Phase.SUSPENDED:
+            plan.change(next_attempt_at=None)
+
+    original = decide._resume
+    monkeypatch.setattr(decide, "_resume", resume)
+
+
 @_bug("wait half as long as the schedule says")
 def _(monkeypatch):
     original = retry._wait_seconds
@@ -218,6 +229,16 @@ def _(monkeypatch):
 
     for room in (reconciler, reports):
         monkeypatch.setattr(room, "record_report", twice)
+
+
+@_bug("a deleted film's money counts for the day that it is in Greenwich")
+def _(monkeypatch):
+    original = reconciler.Reconciler.zone_of
+
+    def zone_of_living(self, record):
+        return original(self, record) if self.cluster.observe(record.key).task is not None else "UTC"
+
+    monkeypatch.setattr(reconciler.Reconciler, "zone_of", zone_of_living)
 
 
 @_bug("ignore the cap on resume")

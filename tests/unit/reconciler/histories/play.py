@@ -16,6 +16,7 @@ from tests.unit.reconciler.histories.reached import Act, Fault, Reached
 from tests.unit.reconciler.histories.step_pod import act
 from tests.unit.reconciler.histories.world import World
 
+from videotask_contract.resources import DesiredState
 from videotask_operator.core.model import TaskKey
 
 PRELUDE_ROUNDS = (0, 0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8)
@@ -26,6 +27,8 @@ STORM_PROBABILITY = 0.3
 CALM_ROUNDS = 120
 HELPING_ROUNDS = 30
 LAST_STORM = 8
+STILL_ROUNDS = 2
+"""One after the last move, and one that shows that time alone moves nothing."""
 PATIENCE = 3
 """Calms in which every film may wait for a turn: admission looks at them after they asked for it."""
 
@@ -96,6 +99,7 @@ async def _wild_round(world: World) -> None:
         world.do_harm()
     if world.chance(0.3):
         meddle(world)
+    await _stop_and_go(world)
     operator = world.operator
     if world.chance(0.001):
         lose_database(world)
@@ -112,28 +116,51 @@ async def _wild_round(world: World) -> None:
     world.now += timedelta(seconds=world.random.choice([0, 1, 1, 10, 60, 600]))
 
 
+async def _stop_and_go(world: World) -> None:
+    """Let people suspend the films that wait for their next attempt, and resume them before its time has come."""
+    state = world.store._state.tasks
+    waiting = [
+        key
+        for key, task in world.tasks.items()
+        if task.uid in state and (state[task.uid].next_attempt_at or world.now) > world.now
+    ]
+    if not waiting or world.chance(0.5):
+        return
+    for wanted in (DesiredState.SUSPENDED, DesiredState.RUNNING):
+        for key in waiting:
+            world.patch(key, state=wanted)
+        world.now += timedelta(seconds=1)
+        world.operator.deliver(everything=True)
+        for _ in range(2):
+            await world.operator.turn(*waiting)
+    world.reached.acts[Act.STOP_AND_GO] += len(waiting)
+
+
 async def _settle(world: World) -> None:
     """Let the world be calm until nothing moves any more: no harm, all views true, time goes on."""
     still = 0
     now = _moving(world)
-    for _ in range(CALM_ROUNDS):
+    for number in range(CALM_ROUNDS):
         before = now
-        await _calm_round(world)
+        await _calm_round(world, everything=number == 0 or still > 0)
         now = _moving(world)
-        if now != before:
+        if now == before:
+            still += 1
+        elif _is_at_work(world):
             still = 0
             world.now += timedelta(seconds=61)
             continue
-        still += 1
+        else:
+            still = 1
         due = [task.next_attempt_at for task in world.store._state.tasks.values() if task.next_attempt_at]
-        if still == 2 and not any(moment > world.now for moment in due):
+        if still >= STILL_ROUNDS and not any(moment > world.now for moment in due):
             return
         world.now = max(world.now + timedelta(minutes=20), min(due, default=world.now))
     hold(Law.STUCK, False, [f"{task.phase} {task.message}" for task in world.store._state.tasks.values()])
 
 
-async def _calm_round(world: World) -> None:
-    """Let every pod come to its end, show everything, and look at everything."""
+async def _calm_round(world: World, *, everything: bool = True) -> None:
+    """Let every pod come to its end, show everything, and look at everything, or at what does not wait for people."""
     if world.operator.is_dead:
         world.operator = OperatorLife(world)
     for pod in list(world.pods.values()):
@@ -145,7 +172,13 @@ async def _calm_round(world: World) -> None:
     operator = world.operator
     operator.leads = True
     operator.deliver(everything=True)
-    await operator.turn(*operator.unfinished())
+    await operator.turn(*operator.unfinished(everything=everything))
+
+
+def _is_at_work(world: World) -> bool:
+    """Tell whether something goes on of itself, so that the next look need not wait."""
+    runs = world.store._state.runs.values()
+    return any(pod.lives for pod in world.pods.values()) or any(run.is_open for run in runs)
 
 
 def _moving(world: World) -> tuple[object, ...]:

@@ -57,6 +57,7 @@ class Act(StrEnum):
 
     SUSPEND = "suspend"
     RESUME = "resume"
+    STOP_AND_GO = "suspend what waits for its next attempt, and resume it at once"
     CANCEL = "cancel"
     ATTEMPT = "raise the attempt"
     BUDGET = "raise the budget"

@@ -7,10 +7,11 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from tests.support.builders import NOON, a_channel, a_spec, a_storyboard
 from tests.unit.reconciler.histories.laws import Law, hold
@@ -25,7 +26,6 @@ from videotask_contract.steps import TRAITS, Step
 from videotask_operator.core.estimate import estimate_by_step
 from videotask_operator.core.model import ChannelResource, JobSeen, PodSeen, RunOrder, TaskKey, TaskResource
 from videotask_operator.settings import Settings
-from videotask_operator.store.days import day_of
 from videotask_operator.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ def items_of(step: Step) -> tuple[str, ...]:
             return ("film",)
         case _:
             return ("01", "02")
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
 
 
 @cache
@@ -292,9 +297,13 @@ class World:
             call for step in STEP_ORDER if (uid, step) in self.volume for call in self.volume[uid, step].calls.values()
         )
 
-    def day_of(self, channel: str, moment: datetime) -> object:
-        resource = _channels()["studio", channel, "100.00"]
-        return channel, day_of(moment, resource.spec.budget.time_zone)
+    def day_of(self, channel: str, moment: datetime) -> tuple[str, date]:
+        return channel, self.own_day(channel, moment)
+
+    def own_day(self, channel: str, moment: datetime) -> date:
+        """Return the day that it is where the channel is."""
+        zone = _channels()["studio", channel, "100.00"].spec.budget.time_zone
+        return moment.astimezone(_zone(zone)).date()
 
     def begin_call(self, pod: Pod, item: str) -> bool:
         """Write an intent down and send it; False where the reservation does not hold it."""
