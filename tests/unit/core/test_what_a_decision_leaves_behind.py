@@ -29,10 +29,12 @@ def test_people_are_waited_for_from_the_first_look_where_the_record_was_lost_and
 
 def test_what_is_imported_says_so_and_what_is_not_waits_for_its_turn():
     def message_of(phase):
-        return decide(a_situation().with_resource(a_resource(status={"phase": phase})).build()).record.message
+        return decide(
+            a_situation().with_resource(a_resource(status={"phase": phase} if phase else {})).build()
+        ).record.message
 
     assert message_of("Completed") == "imported from the resource's status; the record was lost"
-    assert message_of("Queued") == message_of("NoSuchPhase") == "waits for its turn"
+    assert message_of("Queued") == message_of("NoSuchPhase") == message_of(None) == "waits for its turn"
 
 
 def test_a_resumed_film_is_an_event_and_shows_its_gate_again():
