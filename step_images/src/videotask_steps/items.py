@@ -107,6 +107,11 @@ class Wanted:
     """Makes one paid call, leaves the media in `call.part` (an answer's by `call.keep`) and returns its suffix."""
     probe: Callable[[Path], float | None]
     """Raises when the file is not what was asked for; returns its seconds, None for pictures."""
+    check_new: Callable[[Path], object] | None = None
+    """Raises when media that just came is not to be taken either; never asked of what was taken before.
+
+    Its verdict may hang on what is not in the key, a voice's pace say: nothing paid for is thrown away for that.
+    """
     resume: Callable[[Call], Awaitable[str | None]] | None = None
     """Goes on with a call of an earlier run; None when the provider knows nothing of it."""
     external_id: Callable[[int, int], str] | None = None
@@ -460,7 +465,7 @@ class _Workshop:
 
     async def _finish(self, one: Wanted, call: Call, media: _Media) -> None:
         try:
-            seconds = await asyncio.to_thread(one.probe, media.file)
+            seconds = await asyncio.to_thread(_look_at_new, one, media.file)
         except VideoTaskError:
             # Kept as evidence beside the good ones: it was paid for.
             durable.rename(media.file, received.waiting_file(call.part.parent, call.paid).with_suffix(".rejected"))
@@ -488,6 +493,13 @@ class _Workshop:
             async with asyncio.timeout(seconds):
                 await self._context.stopping.wait()
         self._context.stopping.raise_if_set()
+
+
+def _look_at_new(one: Wanted, file: Path) -> float | None:
+    seconds = one.probe(file)
+    if one.check_new is not None:
+        one.check_new(file)
+    return seconds
 
 
 def _require_room(volume: Path, *, item: str) -> None:

@@ -111,6 +111,9 @@ def _wanted(context: StepContext, client: GeminiClient, problems: list[str]) -> 
         )
         return call.keep(text.encode(), ".json")
 
+    def read(path: Path) -> None:
+        _read(task, path)
+
     return Wanted(
         item=ITEM,
         label="storyboard",
@@ -128,18 +131,32 @@ def _wanted(context: StepContext, client: GeminiClient, problems: list[str]) -> 
         path=lambda take, suffix: f"storyboard.take{take}{suffix}",
         suffixes=(".json",),
         make=make,
-        probe=lambda path: check_storyboard(task, path),
+        probe=read,
+        check_new=lambda path: check_storyboard(task, path),
     )
 
 
 def check_storyboard(task: TaskFile, path: Path) -> None:
     """Raise BAD_MEDIA with every fault of a written storyboard: the contract's rules, its counts, too long speech."""
+    storyboard = _read(task, path)
+    try:
+        check_estimates(task, storyboard)
+    except BadInputError as error:
+        raise TransientError(_faults(error), failure_class=FailureClass.BAD_MEDIA) from error
+
+
+def _read(task: TaskFile, path: Path) -> Storyboard:
+    """Return a written storyboard that keeps the contract's rules and its counts; BAD_MEDIA for another.
+
+    Whether its speech fits the clips is asked of a new one alone: the pace of the voice is not in the key, and a slower
+    one is no reason to pay for another film. `edited_storyboard` names the scenes that have no room.
+    """
     try:
         storyboard = Storyboard.model_validate_json(path.read_bytes())
         _check_counts(task, storyboard)
-        check_estimates(task, storyboard)
     except (ValidationError, BadInputError) as error:
         raise TransientError(_faults(error), failure_class=FailureClass.BAD_MEDIA) from error
+    return storyboard
 
 
 def _check_counts(task: TaskFile, storyboard: Storyboard) -> None:
