@@ -24,6 +24,9 @@ from videotask_steps.takes import redo_parts, wanted_take
 
 LONGEST_SECONDS = 60.0
 """No narration of 300 characters lasts as long; a longer file is not what was asked for."""
+LEAST_SECONDS = 0.2
+FASTEST_LETTERS_PER_SECOND = 40.0
+"""Letters and digits at the voice's own pace. Nobody speaks half as fast: a shorter file was cut off."""
 
 
 async def work(context: StepContext) -> None:
@@ -38,6 +41,12 @@ async def work(context: StepContext) -> None:
         await make_items(context, [_wanted(context, client, voice, number, scene) for number, scene in scenes])
     made = context.ledger.current_items()
     check_seconds(task, storyboard, {number: made[number].duration_seconds or 0.0 for number, _ in scenes})
+
+
+def least_seconds(text: str, voice: Voice) -> float:
+    """Return the seconds that this voice needs for the text at the very least."""
+    letters = sum(character.isalnum() for character in text)
+    return max(LEAST_SECONDS, letters / (FASTEST_LETTERS_PER_SECOND * voice.speed_percent / 100))
 
 
 def _voice(task: TaskFile) -> Voice:
@@ -60,6 +69,9 @@ def _wanted(context: StepContext, client: ElevenLabsClient, voice: Voice, number
     def probe(path: Path) -> float:
         return check_audio(path, item=number, max_seconds=LONGEST_SECONDS).duration_seconds
 
+    def check_new(path: Path) -> None:
+        check_audio(path, item=number, min_seconds=least_seconds(scene.narration, voice))
+
     return Wanted(
         item=number,
         label=scene_label(number, scene),
@@ -70,6 +82,7 @@ def _wanted(context: StepContext, client: ElevenLabsClient, voice: Voice, number
         suffixes=(".mp3",),
         make=make,
         probe=probe,
+        check_new=check_new,
         chosen_take=wanted_take(context, number),
     )
 
