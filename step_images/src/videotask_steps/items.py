@@ -59,6 +59,8 @@ class Call:
         self.stopping = stopping
         self.cost_usd: Decimal | None = None
         self.is_accepted = paid.accepted is not None
+        self.is_in_doubt = False
+        """True while nobody knows whether the provider took it: whatever fails meanwhile, it is not free."""
 
     @property
     def external_id(self) -> str:
@@ -437,7 +439,7 @@ class _Workshop:
         self._under_way.ended(call.paid.intent.item)
         if call.cost_usd is not None:
             self._ledger.record_settled(call.paid, amount_usd=call.cost_usd)
-        elif not call.is_accepted and error.failure_class not in _MAYBE_CHARGED:
+        elif not call.is_accepted and not call.is_in_doubt and error.failure_class not in _MAYBE_CHARGED:
             self._ledger.record_released(call.paid, message=error.message)
 
     def _settle_what_is_lost(self, one: Wanted, call: Call) -> None:
@@ -515,7 +517,9 @@ def _require_room(volume: Path, *, item: str) -> None:
 
 def _pause_before_retry(error: VideoTaskError, call: Call, *, tries: int) -> float | None:
     """Return the seconds to wait before the same item is asked again in this run; None when it must not be."""
-    if tries >= MAX_RETRIES or call.is_accepted or call.cost_usd is not None or error.failure_class not in _RETRIED:
+    if tries >= MAX_RETRIES or error.failure_class not in _RETRIED:
+        return None
+    if call.is_accepted or call.is_in_doubt or call.cost_usd is not None:
         return None
     told_seconds = error.retry_after_seconds if isinstance(error, TransientError) else None
     if told_seconds is not None and told_seconds > LONGEST_RETRY_SECONDS:

@@ -246,7 +246,7 @@ class _ClipMaker:
         try:
             return await self._client.create(request)
         except OutcomeUnknownError as error:
-            job = await self._look_up(call, times=LOOK_UPS)
+            job = await self._settle_doubt(call, times=LOOK_UPS)
             if job is None:
                 raise TransientError(
                     f"{error.message}; it was looked for and is not there",
@@ -256,10 +256,17 @@ class _ClipMaker:
         except TransientError as error:
             if error.failure_class is not FailureClass.TRANSIENT:
                 raise
-            job = await self._look_up(call, times=LOOK_UPS_AFTER_ERROR)
+            job = await self._settle_doubt(call, times=LOOK_UPS_AFTER_ERROR)
             if job is None:
                 raise
             return job
+
+    async def _settle_doubt(self, call: Call, *, times: int) -> Job | None:
+        """Look for a job that may have been taken; a look-up that fails, by a revoked key say, settles nothing."""
+        call.is_in_doubt = True
+        job = await self._look_up(call, times=times)
+        call.is_in_doubt = False
+        return job
 
     async def _look_up(self, call: Call, *, times: int) -> Job | None:
         """Look for a job by our own id, several times from now: one that was just taken may not be listed yet."""
