@@ -23,6 +23,7 @@ from videotask_steps.clients.kling import ClipRequest, KlingClient
 from videotask_steps.clients.transport import retry_after_seconds
 
 ACCOUNT, PERMANENT, TRANSIENT = FailureClass.ACCOUNT, FailureClass.PERMANENT, FailureClass.TRANSIENT
+UNKNOWN = FailureClass.OUTCOME_UNKNOWN
 REFUSED, BAD_MEDIA, RATE = FailureClass.REFUSED, FailureClass.BAD_MEDIA, FailureClass.RATE_LIMITED
 
 GEMINI_STATUSES = {
@@ -341,11 +342,12 @@ async def test_elevenlabs_names_the_field_of_a_422(elevenlabs_client: ElevenLabs
     [
         (401, ACCOUNT),
         (403, ACCOUNT),
-        (408, TRANSIENT),
+        (408, UNKNOWN),
         (418, PERMANENT),
         (429, RATE),
-        (500, TRANSIENT),
-        (502, TRANSIENT),
+        (500, UNKNOWN),
+        (502, UNKNOWN),
+        (504, UNKNOWN),
     ],
 )
 async def test_codes_nobody_documented_are_taken_by_their_status(

@@ -96,6 +96,7 @@ class ElevenLabsClient(Transport):
     def _error_of(self, response: httpx.Response) -> VideoTaskError:
         detail = json_object(response).get("detail")
         code, message = _code_and_message(detail, response)
+        self.require_its_own_word(response, is_its_own=not code.startswith("HTTP_"))
         # The newer `code` is preferred, the legacy `status` is understood.
         rule = ERRORS.get(code) or rule_of_status(response.status_code)
         return self.error(

@@ -180,6 +180,7 @@ class GeminiClient(Transport):
         error = json_object(response).get("error")
         error = error if isinstance(error, dict) else {}
         details = [detail for detail in error.get("details") or [] if isinstance(detail, dict)]
+        self.require_its_own_word(response, is_its_own=bool(error.get("status")))
         status = str(error.get("status") or f"HTTP_{response.status_code}")
         code = next((reason for detail in details if (reason := detail.get("reason")) in ERRORS), status)
         rule = ERRORS.get(code) or rule_of_status(response.status_code)

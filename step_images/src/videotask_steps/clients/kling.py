@@ -134,6 +134,7 @@ class KlingClient(Transport):
         response = await self.post_paid(f"/image-to-video/{request.model}", body=_create_body(request))
         if response.status_code == HTTPStatus.OK and "code" not in json_object(response):
             raise OutcomeUnknownError("kling answered 200 and its words cannot be read; it may be charged")
+        self.require_its_own_word(response, is_its_own=isinstance(json_object(response).get("code"), int))
         data = self._data_of(response)
         if not isinstance(data, dict) or not data.get("id"):
             raise OutcomeUnknownError("kling accepted a job and gave it no id; it may be charged")

@@ -6,6 +6,7 @@ import email.utils
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -90,6 +91,20 @@ class Transport:
         """Return a provider's message fit to be shown: cut, and without the key should it quote it."""
         text = " ".join(str(message).split())[:_MAX_WORDS]
         return text.replace(self._key.get_secret_value(), "[key]")
+
+    def require_its_own_word(self, response: httpx.Response, *, is_its_own: bool) -> None:
+        """Raise OutcomeUnknownError for a server error of a paid call that the provider did not sign with its code.
+
+        A gateway in between answers 502 or 504 while the provider goes on working, and charges: only the provider's own
+        code, as its pages of errors tell it, proves that nothing was made.
+        """
+        status = response.status_code
+        if not is_its_own and (status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT):
+            raise OutcomeUnknownError(
+                f"{self.provider.value} answered {status} without a code of its own, perhaps a gateway before it; "
+                f"it may have been charged: {self.words(response.text)}",
+                provider_code=f"HTTP_{status}",
+            )
 
     def error(
         self,
