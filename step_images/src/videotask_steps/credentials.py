@@ -20,6 +20,12 @@ def provider_key(provider: Provider) -> SecretStr:
             f"spec.credentials.{provider.value}.secretRef",
             failure_class=FailureClass.ACCOUNT,
         )
+    if not (key.isascii() and key.isprintable()):
+        raise PermanentError(
+            f"{provider.key_variable} holds a line break or another character that no key has: put one key alone, "
+            f"without quotes, into the Secret named by the channel's spec.credentials.{provider.value}.secretRef",
+            failure_class=FailureClass.ACCOUNT,
+        )
     return SecretStr(key)
 
 

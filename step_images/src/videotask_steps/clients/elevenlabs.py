@@ -88,7 +88,7 @@ class ElevenLabsClient(Transport):
         if not kind.startswith(("audio/", "application/octet-stream")):
             raise TransientError(
                 f"elevenlabs answered 200 with {kind or 'no content type'} instead of sound: "
-                f"{self.words(response.text[:200])}",
+                f"{self.words(response.text)[:200]}",
                 failure_class=FailureClass.BAD_MEDIA,
             )
         return Sound(content=response.content, credits=_credits(response))

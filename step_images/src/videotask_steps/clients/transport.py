@@ -19,7 +19,15 @@ from videotask_contract.task_file import ProviderSettings
 
 _MAX_WORDS: Final = 400
 """Of a provider's own message, in characters."""
-_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_UNFIT_TO_SEND: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
+"""Raised over our own request, in words that may quote its headers."""
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    *_UNFIT_TO_SEND,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +97,8 @@ class Transport:
 
     def words(self, message: object) -> str:
         """Return a provider's message fit to be shown: cut, and without the key should it quote it."""
-        text = " ".join(str(message).split())[:_MAX_WORDS]
-        return text.replace(self._key.get_secret_value(), "[key]")
+        text = str(message).replace(self._key.get_secret_value(), "[key]")
+        return " ".join(text.split())[:_MAX_WORDS]
 
     def require_its_own_word(self, response: httpx.Response, *, is_its_own: bool) -> None:
         """Raise OutcomeUnknownError for a server error of a paid call that the provider did not sign with its code.
@@ -128,8 +136,10 @@ class Transport:
         return VideoTaskError(text, failure_class=rule.failure_class, provider_code=code)
 
     def _unreachable(self, error: Exception) -> TransientError:
+        # Its words quote a header in an escaped spelling, in which the key would not be found.
+        words = "" if isinstance(error, _UNFIT_TO_SEND) else f": {self.words(error)}"
         return TransientError(
-            f"{self.provider.value} could not be reached ({type(error).__name__}: {self.words(error)})",
+            f"{self.provider.value} could not be reached ({type(error).__name__}{words})",
             failure_class=FailureClass.NETWORK,
         )
 
