@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import structlog
 
 from videotask_contract import layout
-from videotask_contract.errors import FailureClass, VideoTaskError
+from videotask_contract.errors import FailureClass, TransientError, VideoTaskError
 from videotask_contract.ledger_record import LedgerRecord, RecordKind, encode_record
 from videotask_contract.report import Certainty, Item, Spend
 from videotask_contract.steps import Step
@@ -104,7 +104,10 @@ class LedgerView:
         return self._tombstones().get((item, key))
 
     def kept(self, item: str, key: str, *, probe: Probe | None = None) -> LedgerRecord | None:
-        """Return the DONE line of this item and key if its file is still there, whole, and passes the probe."""
+        """Return the DONE line of this item and key if its file is still there, whole, and passes the probe.
+
+        Raises a TransientError when the volume will not let it be read: it may well be whole, and was paid for.
+        """
         if self.tombstone(item, key) is not None:
             return None
         for record in reversed(self._records):
@@ -206,7 +209,15 @@ class LedgerView:
                 return False
             if probe is not None:
                 probe(path)
-        except (OSError, VideoTaskError):
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise TransientError(
+                f"the volume failed: {record.path} cannot be read ({error.strerror or error}); nothing is paid for it "
+                "again: mend the volume or the file's permissions",
+                item=record.item,
+            ) from error
+        except VideoTaskError:
             return False
         return True
 
