@@ -150,8 +150,11 @@ class LedgerView:
         )
 
     def spend(self) -> tuple[Spend, ...]:
-        """Return every call that cost or may have cost money, of all runs."""
-        return tuple(_spend_of(call) for call in self.calls() if call.amount_usd > 0)
+        """Return every call that cost or may have cost money, of all runs.
+
+        Also one that a later run found to have cost nothing: the run that began it may have told it as possibly paid.
+        """
+        return tuple(_spend_of(call) for call in self.calls() if call.amount_usd > 0 or _is_freed_later(call))
 
     def items(self, *, run_id: str) -> tuple[Item, ...]:
         """Return every made item of all runs but removed ones; kept are those that this run did not make."""
@@ -396,6 +399,10 @@ async def _lock(path: Path, *, wait_seconds: float) -> int:
             await asyncio.sleep(0.1)
         else:
             return descriptor
+
+
+def _is_freed_later(call: PaidCall) -> bool:
+    return call.closed is not None and call.amount_usd == 0 and call.closed.run_id != call.intent.run_id
 
 
 def _spend_of(call: PaidCall) -> Spend:
