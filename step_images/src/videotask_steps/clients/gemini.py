@@ -172,17 +172,19 @@ class GeminiClient(Transport):
         content = json_object(response)
         if not content:
             raise OutcomeUnknownError("gemini answered 200 and its words cannot be read; it may be charged")
-        if "usageMetadata" in content:
-            on_usage(_usage_of(content["usageMetadata"]))
-        return _answer_of(content)
+        answer = _answer_of(content)
+        usage = _usage_of(content.get("usageMetadata"))
+        # An answer that holds something was charged for: no output tokens beside it is no word on the price.
+        if usage is not None and (usage.output_tokens > 0 or not answer.parts):
+            on_usage(usage)
+        return answer
 
     def _error_of(self, response: httpx.Response) -> VideoTaskError:
-        error = json_object(response).get("error")
-        error = error if isinstance(error, dict) else {}
-        details = [detail for detail in error.get("details") or [] if isinstance(detail, dict)]
+        error = _object(json_object(response).get("error"))
+        details = _objects(error.get("details"))
         self.require_its_own_word(response, is_its_own=bool(error.get("status")))
         status = str(error.get("status") or f"HTTP_{response.status_code}")
-        code = next((reason for detail in details if (reason := detail.get("reason")) in ERRORS), status)
+        code = next((reason for detail in details if (reason := str(detail.get("reason"))) in ERRORS), status)
         rule = ERRORS.get(code) or rule_of_status(response.status_code)
         wait_seconds = _retry_delay_seconds(details) or retry_after_seconds(response)
         if rule is _RATE_LIMITED and _is_daily(details):
@@ -199,7 +201,7 @@ class GeminiClient(Transport):
         reason = answer.block_reason or answer.finish_reason
         rule = BLOCKS.get(reason, _BAD_MEDIA)
         said = " ".join(str(part["text"]) for part in answer.parts if part.get("text"))
-        message = f"no {wanted} in the answer" + (f', it says "{said[:200]}"' if said else "")
+        message = f"no {wanted} in the answer" + (f', it says "{self.words(said)[:200]}"' if said else "")
         return self.error(rule, message, code=reason or "NO_REASON", status=HTTPStatus.OK)
 
 
@@ -231,22 +233,41 @@ def _decode_image(inline: dict[str, Any]) -> bytes:
 
 
 def _answer_of(content: dict[str, Any]) -> Answer:
-    candidates = content.get("candidates") or [{}]
-    first = candidates[0] if isinstance(candidates[0], dict) else {}
-    parts = (first.get("content") or {}).get("parts") or []
+    first = next(iter(_objects(content.get("candidates"))), {})
+    parts = _objects(_object(first.get("content")).get("parts"))
     return Answer(
-        parts=tuple(part for part in parts if isinstance(part, dict) and not part.get("thought")),
+        parts=tuple(part for part in parts if not part.get("thought")),
         finish_reason=str(first.get("finishReason") or ""),
-        block_reason=str((content.get("promptFeedback") or {}).get("blockReason") or ""),
+        block_reason=str(_object(content.get("promptFeedback")).get("blockReason") or ""),
     )
 
 
-def _usage_of(usage: dict[str, Any]) -> Usage:
-    thoughts = int(usage.get("thoughtsTokenCount") or 0)  # billed as output
-    return Usage(
-        input_tokens=int(usage.get("promptTokenCount") or 0),
-        output_tokens=int(usage.get("candidatesTokenCount") or 0) + thoughts,
-    )
+def _usage_of(usage: object) -> Usage | None:
+    """Return what the answer was charged for; None where it does not tell."""
+    told = _object(usage)
+    prompt, total = _count(told, "promptTokenCount"), _count(told, "totalTokenCount")
+    candidates, thoughts = _count(told, "candidatesTokenCount"), _count(told, "thoughtsTokenCount")  # both are output
+    if candidates is not None:
+        output = candidates + (thoughts or 0)
+    elif total is not None and prompt is not None:
+        output = max(0, total - prompt)
+    else:
+        return None
+    return Usage(input_tokens=prompt or 0, output_tokens=output)
+
+
+def _count(told: dict[str, Any], name: str) -> int | None:
+    value = told.get(name)
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _object(value: object) -> dict[str, Any]:
+    """Return a JSON object; an empty one for anything else, so that no odd answer stops a run that has paid for it."""
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _retry_delay_seconds(details: list[dict[str, Any]]) -> float | None:
@@ -261,5 +282,5 @@ def _retry_delay_seconds(details: list[dict[str, Any]]) -> float | None:
 
 
 def _is_daily(details: list[dict[str, Any]]) -> bool:
-    violations = [violation for detail in details for violation in detail.get("violations") or []]
+    violations = [violation for detail in details for violation in _objects(detail.get("violations"))]
     return any("PerDay" in str(violation.get("quotaId", "")) for violation in violations)
