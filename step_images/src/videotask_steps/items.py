@@ -38,6 +38,8 @@ MOST_LOST_TRIES: Final = 12
 """Of one item, that are looked for behind unreadable lines; a run makes at most four of an item."""
 LEAST_FREE_BYTES: Final = 64 * 2**20
 """Room for a few clips at 1080p, so that no answer is paid for that the disk will not take."""
+UNBELIEVABLE_USD: Final = Decimal(1_000_000)
+"""No single call costs as much; the ledger has no room for it either."""
 _RETRIED: Final = frozenset({FailureClass.TRANSIENT, FailureClass.NETWORK, FailureClass.RATE_LIMITED})
 _OF_THE_ITEM: Final = frozenset({FailureClass.REFUSED, FailureClass.BAD_INPUT, FailureClass.BAD_MEDIA})
 """Failures that say nothing about the other items."""
@@ -73,8 +75,14 @@ class Call:
         self.is_accepted = True
 
     def charged(self, amount_usd: Decimal) -> None:
-        """Say what the provider says it cost in US dollars; also for an answer that cannot be used."""
-        self.cost_usd = amount_usd
+        """Say what the provider says it cost in US dollars; also for an answer that cannot be used.
+
+        A sum that no call can cost is no word at all: the call then counts at its upper bound.
+        """
+        if amount_usd.is_finite() and 0 <= amount_usd < UNBELIEVABLE_USD:
+            self.cost_usd = amount_usd
+        else:
+            _log.warning("cost_unbelievable", item=self.paid.intent.item, amount_usd=str(amount_usd))
 
     def keep(self, content: bytes, suffix: str) -> str:
         """Write a whole answer down before anything else is done with it, and return its suffix.

@@ -100,6 +100,9 @@ class Job:
     url: str | None = None
     """Signed address of the clip: as good as a key, never to be logged."""
     billed_usd: Decimal | None = None
+    """None where the bill is missing, empty or cannot be read."""
+    is_unbilled: bool = False
+    """True when the provider says itself that there is nothing on the bill."""
 
     @property
     def is_under_way(self) -> bool:
@@ -233,6 +236,7 @@ def _job_of(data: dict[str, Any]) -> Job:
         message=str(data.get("message") or ""),
         url=urls[0] if urls else None,
         billed_usd=_billed_usd(data.get("billing")),
+        is_unbilled=data.get("billing") == [],
     )
 
 
@@ -240,6 +244,7 @@ def _billed_usd(billing: object) -> Decimal | None:
     if not isinstance(billing, list) or not billing:
         return None
     try:
-        return sum((Decimal(str(line["amount"])) for line in billing), Decimal(0))
+        amounts = [Decimal(str(line["amount"])) for line in billing]
     except (KeyError, TypeError, InvalidOperation):
         return None
+    return sum(amounts, Decimal(0)) if all(amount.is_finite() and amount >= 0 for amount in amounts) else None

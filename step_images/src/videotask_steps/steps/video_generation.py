@@ -283,7 +283,7 @@ class _ClipMaker:
     async def _wait_and_download(self, call: Call, job: Job) -> str:
         finished = await self._wait(call, job)
         if finished.state != JobState.SUCCEEDED:
-            call.charged(finished.billed_usd or Decimal(0))
+            call.charged(_failed_usd(call, finished))
             raise self._client.failure_of_job(finished)
         if finished.url is None:
             _charge(call, finished)
@@ -341,6 +341,13 @@ def client_poll_seconds(task: TaskFile) -> float:
 
 def _age_seconds(call: Call) -> float:
     return time.time() - call.paid.intent.at.timestamp()
+
+
+def _failed_usd(call: Call, job: Job) -> Decimal:
+    """Return what a failed job cost: nothing by an empty bill, its upper bound by one that cannot be read."""
+    if job.is_unbilled:
+        return Decimal(0)
+    return call.paid.intent.amount_usd if job.billed_usd is None else job.billed_usd
 
 
 def _charge(call: Call, job: Job) -> None:
