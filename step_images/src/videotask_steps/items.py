@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import structlog
 
 from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
-from videotask_contract.ledger_record import RecordKind
+from videotask_contract.ledger_record import LedgerRecord, RecordKind
 from videotask_contract.prices import upper_bound_usd
 from videotask_steps import durable, received
 from videotask_steps.context import StepContext
@@ -171,6 +171,8 @@ class _Workshop:
                 record = await asyncio.to_thread(
                     take_that_counts, self._ledger, one.item, one.key, take=one.chosen_take, probe=one.probe
                 )
+                if record is None:
+                    record = await asyncio.to_thread(self._take_over, one, wanted)
             except VideoTaskError as error:
                 refused.append((one.label, error))
                 continue
@@ -182,6 +184,27 @@ class _Workshop:
             self._count(kept=True)
         if refused:  # before anything is paid: a film that cannot be finished is not begun
             raise combine_failures(refused)
+
+    def _take_over(self, one: Wanted, wanted: Sequence[Wanted]) -> LedgerRecord | None:
+        """Make a copy of what was paid for under another name that wants it no more: scenes move, assets are renamed.
+
+        Two items that want the same each have their own, as ever. None when there is nothing to take over, and while a
+        call of the item's own may still bring it.
+        """
+        if any(call.is_open for call in self._ledger.calls_for(one.item, one.key)):
+            return None
+        owners = {other.item for other in wanted if other.key == one.key}
+        found = self._ledger.kept_elsewhere(one.key, owners=owners, probe=one.probe)
+        if found is None or found.path is None:
+            return None
+        _require_room(self._context.volume, item=one.item)
+        free = self._free_take(one)
+        path = one.path(free, Path(found.path).suffix)
+        durable.save(self._context.volume / path, (self._context.volume / found.path).read_bytes())
+        _log.info("item_taken_over", item=one.item, path=path, item_before=found.item, path_before=found.path)
+        return self._ledger.record_done(
+            one.item, one.key, path=path, take=free, duration_seconds=found.duration_seconds
+        )
 
     def _settle_received(self, wanted: Sequence[Wanted]) -> None:
         """Settle the calls of killed runs whose answers came whole, also those of a prompt that was edited since."""

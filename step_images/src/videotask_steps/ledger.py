@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -114,6 +114,12 @@ class LedgerView:
             if record.kind is RecordKind.DONE and (record.item, record.key) == (item, key):
                 return record if self._is_intact(record, probe) else None
         return None
+
+    def kept_elsewhere(self, key: str, *, owners: Container[str], probe: Probe | None) -> LedgerRecord | None:
+        """Return the latest DONE line of this key that another item than these holds, by the rules of `kept`."""
+        made = {record.item: None for record in self._of_kind(RecordKind.DONE) if record.key == key}
+        others = (item for item in reversed(made) if item not in owners)
+        return next((record for item in others if (record := self.kept(item, key, probe=probe)) is not None), None)
 
     def calls(self) -> list[PaidCall]:
         """Return every paid call, in the order they were begun."""
