@@ -197,7 +197,9 @@ def _write_wave(path: Path, sound: Samples) -> None:
         file.setnchannels(sound.shape[1])
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
-        file.writeframes(np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+        for start in range(0, len(sound), RATE_HZ):  # a whole film at once would fill memory three times over
+            second = sound[start : start + RATE_HZ]
+            file.writeframesraw(np.rint(np.clip(second, -1, 1) * 32767).astype("<i2").tobytes())
 
 
 def _input_matrix(clip: Path) -> str:

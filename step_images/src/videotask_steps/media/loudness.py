@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,7 +38,7 @@ _HIGH_PASS: Final = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621
 def measure_lufs(samples: Samples) -> float:
     """Return the integrated loudness by ITU-R BS.1770-4, gated, in LUFS; -70 for silence."""
     distinct = _distinct(samples)
-    power = sum((_block_powers(_weighted(channel)) for channel in distinct.T), start=np.zeros(1))
+    power = sum((_block_powers(channel) for channel in distinct.T), start=np.zeros(1))
     power = power * samples.shape[1] / distinct.shape[1]
     loud = power[_lufs(power) > SILENCE_LUFS]
     if len(loud) == 0:
@@ -65,16 +66,18 @@ def make_loud(samples: Samples, *, target_lufs: float = TARGET_LUFS, ceiling_dbt
     gain_db = target_lufs - measure_lufs(samples)
     ceiling = 10 ** (ceiling_dbtp / 20)
     peaks = true_peaks(samples, floor=ceiling * 10 ** (-(gain_db + _HEADROOM_DB) / 20))
-    loud = LoudSound(samples=samples, gain=np.ones(len(samples), dtype=np.float32))
+    made = np.empty_like(samples)  # one for all rounds: a long film fills hundreds of megabytes
+    gain = np.ones(len(samples), dtype=np.float32)
     for _ in range(_ROUNDS):
-        level = 10 ** (gain_db / 20)
-        gain = np.float32(level) * limiter_gain(peaks * np.float32(level), ceiling=ceiling)
-        loud = LoudSound(samples=samples * gain[:, None], gain=gain)
-        miss = target_lufs - measure_lufs(loud.samples)
+        level = np.float32(10 ** (gain_db / 20))
+        gain = limiter_gain(peaks, ceiling=ceiling / float(level))
+        gain *= level
+        np.multiply(samples, gain[:, None], out=made)
+        miss = target_lufs - measure_lufs(made)
         if abs(miss) < _CLOSE_ENOUGH_LU:
             break
         gain_db += miss
-    return loud
+    return LoudSound(samples=made, gain=gain)
 
 
 def limiter_gain(peaks: NDArray[np.float32], *, ceiling: float) -> NDArray[np.float32]:
@@ -82,8 +85,17 @@ def limiter_gain(peaks: NDArray[np.float32], *, ceiling: float) -> NDArray[np.fl
 
     It is 1 wherever no peak is near, and moves over 20 ms.
     """
-    if float(peaks.max(initial=0.0)) <= ceiling:
-        return np.ones(len(peaks), dtype=np.float32)
+    gain = np.ones(len(peaks), dtype=np.float32)
+    reach = 2 * _WINDOW  # more than a peak's gain reaches
+    for start in range(0, len(peaks), _PIECE):
+        begin, end = max(0, start - reach), min(start + _PIECE, len(peaks))
+        stretch = peaks[begin : end + reach]
+        if float(stretch.max()) > ceiling:
+            gain[start:end] = _limited(stretch, ceiling)[start - begin : end - begin]
+    return gain
+
+
+def _limited(peaks: NDArray[np.float32], ceiling: float) -> NDArray[np.float32]:
     wanted = np.minimum(np.float32(1), np.float32(ceiling) / np.maximum(peaks, np.float32(1e-9)))
     # The least gain of the window, then its mean over the same window: never above what any peak in it needs.
     return _mean_around(_least_around(wanted, _WINDOW), _WINDOW)
@@ -95,7 +107,7 @@ def true_peaks(samples: Samples, *, floor: float = 0.0) -> NDArray[np.float32]:
     Stretches whose samples all stay below `floor` are not oversampled: no peak between them matters there.
     """
     distinct = _distinct(samples)
-    peaks: NDArray[np.float32] = np.abs(distinct).max(axis=1)
+    peaks: NDArray[np.float32] = np.maximum(distinct.max(axis=1), -distinct.min(axis=1))
     for start in range(0, len(peaks), _STRETCH):
         end = min(start + _STRETCH, len(peaks))
         if float(peaks[start:end].max()) >= floor:
@@ -153,16 +165,17 @@ def _mean_around(values: NDArray[np.float32], window: int) -> NDArray[np.float32
     return means
 
 
-def _weighted(channel: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the K-weighted channel, filtered in the spectrum piece by piece; each is led in by half a second."""
-    weighted = np.empty(len(channel))
-    piece = _PIECE - _LEAD_IN
+def _weighted(channel: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+    """Yield the K-weighted channel in pieces of whole hops, the last one excepted.
+
+    Each is filtered in the spectrum and led in by half a second.
+    """
+    piece = (_PIECE - _LEAD_IN) // _HOP * _HOP
     for start in range(0, len(channel), piece):
         begin = max(0, start - _LEAD_IN)
         spectrum = np.fft.rfft(channel[begin : start + piece], 2 * _PIECE)
         end = min(start + piece, len(channel))
-        weighted[start:end] = np.fft.irfft(spectrum * _K_RESPONSE, 2 * _PIECE)[start - begin : end - begin]
-    return weighted
+        yield np.fft.irfft(spectrum * _K_RESPONSE, 2 * _PIECE)[start - begin : end - begin]
 
 
 def _k_response(size: int) -> NDArray[np.complex128]:
@@ -175,16 +188,20 @@ def _k_response(size: int) -> NDArray[np.complex128]:
 
 _PIECE: Final = 1 << 16
 _LEAD_IN: Final = RATE_HZ // 2
+_HOP: Final = RATE_HZ // 10
+_HOPS_A_BLOCK: Final = 4
 _K_RESPONSE: Final = _k_response(2 * _PIECE)
 
 
-def _block_powers(weighted: NDArray[np.float64]) -> NDArray[np.float64]:
+def _block_powers(channel: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the mean power of all whole blocks of 400 ms, one every 100 ms; of all there is when it is shorter."""
-    hop, length = RATE_HZ // 10, RATE_HZ * 4 // 10
-    total = np.concatenate(([0.0], np.cumsum(np.square(weighted))))
-    starts = np.arange(0, max(1, len(weighted) - length + 1), hop)
-    ends = np.minimum(starts + length, len(weighted))
-    powers: NDArray[np.float64] = (total[ends] - total[starts]) / length
+    energies = [np.add.reduceat(np.square(one), np.arange(0, len(one), _HOP)) for one in _weighted(channel)]
+    by_hop = np.concatenate(energies) if energies else np.zeros(1)
+    whole = by_hop[: len(channel) // _HOP]
+    if len(whole) < _HOPS_A_BLOCK:
+        whole = by_hop.sum(keepdims=True)
+    blocks = np.lib.stride_tricks.sliding_window_view(whole, min(_HOPS_A_BLOCK, len(whole)))
+    powers: NDArray[np.float64] = blocks.sum(axis=1) / (_HOP * _HOPS_A_BLOCK)
     return powers
 
 

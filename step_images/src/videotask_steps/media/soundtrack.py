@@ -45,7 +45,11 @@ def make_soundtrack(scenes: Sequence[SceneSound], *, frames_per_second: int) -> 
     loud = make_loud(mix_soundtrack(scenes, frames_per_second=frames_per_second))
     if float(np.ptp(loud.gain)) < _STEADY:
         return loud.samples
-    return make_loud(mix_soundtrack(scenes, frames_per_second=frames_per_second, gain=loud.gain)).samples
+    gain = loud.gain
+    del loud  # a long film's sound fills hundreds of megabytes: never two of them
+    mixed = mix_soundtrack(scenes, frames_per_second=frames_per_second, gain=gain)
+    del gain
+    return make_loud(mixed).samples
 
 
 def mix_soundtrack(
