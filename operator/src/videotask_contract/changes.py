@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -151,13 +151,33 @@ def find_item(storyboard: Storyboard, step: Step, reference: str, *, field: str)
 def redo_number(storyboard: Storyboard, step: Step, item: str, counts: Mapping[str, int]) -> int:
     """Return how often a new take of this item was asked for: 0 for the first one.
 
-    `counts` are a step's redo counts by reference, as task.json has them; several references may mean one item.
+    `counts` are a step's redo counts by reference, as task.json has them; several references may mean one item. They
+    are of all requests that ever were, so a reference may mean an item that was renamed, dropped or mistyped: it counts
+    for none. `check_redo` names what a person can still mend.
     """
     total = counts.get(ALL_ITEMS, 0)
-    for reference, count in counts.items():
-        if reference != ALL_ITEMS and find_item(storyboard, step, reference, field="spec.redo") == item:
-            total += count
-    return total
+    return total + sum(count for reference, count in counts.items() if _is_item(storyboard, step, reference, item))
+
+
+def check_redo(storyboard: Storyboard, step: Step, references: Iterable[str]) -> None:
+    """Raise BadInputError if the storyboard lacks one of the items that the request of now asks for."""
+    for reference in references:
+        try:
+            find_item(storyboard, step, reference, field="spec.redo")
+        except BadInputError as error:
+            raise BadInputError(
+                f"{error.message}. Ask anew by a spec.redo with another request id, or remove spec.redo",
+                item=reference,
+            ) from None
+
+
+def _is_item(storyboard: Storyboard, step: Step, reference: str, item: str) -> bool:
+    if reference == ALL_ITEMS:
+        return False
+    try:
+        return find_item(storyboard, step, reference, field="spec.redo") == item
+    except BadInputError:
+        return False
 
 
 def chosen_take(storyboard: Storyboard, step: Step, item: str, choices: Mapping[str, int]) -> int | None:

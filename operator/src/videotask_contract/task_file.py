@@ -76,6 +76,8 @@ class TaskFile(ContractModel):
     """Laid over the storyboard by step 1, which writes the result to storyboard.json."""
     redo: dict[str, int] = Field(default_factory=dict)
     """How often new takes of this step's items were asked for, by reference as the person gave it, "*" for all."""
+    redo_asked: tuple[str, ...] = ()
+    """References of the request of now alone: one that the storyboard lacks ends the run before anything is paid."""
     takes: dict[str, int] = Field(default_factory=dict)
     """Takes of this step's items that a person chose, by reference."""
     storyboard_only: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from videotask_contract.changes import chosen_take, redo_number
+from videotask_contract.changes import check_redo, chosen_take, redo_number
 from videotask_contract.errors import BadInputError, VideoTaskError
 from videotask_contract.ledger_record import LedgerRecord, RecordKind
 from videotask_steps import durable
@@ -21,7 +21,9 @@ def redo_parts(context: StepContext, item: str) -> dict[str, int]:
     So the key of whatever was made before anybody asked stays as it is. The number is part of the key: the take made
     for redo 1 is not the one that redo 2 asks for, and a run that was cut short goes on with its own. Two requests
     that arrive before a run could honour the first lead to one new take, since 2 is the only number still asked for.
+    Raises BadInputError when the request of now names an item that the storyboard lacks.
     """
+    check_redo(context.storyboard, context.task.step, context.task.redo_asked)
     number = redo_number(context.storyboard, context.task.step, item, context.task.redo)
     return {"redo": number} if number > 0 else {}
 

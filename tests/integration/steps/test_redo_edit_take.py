@@ -237,7 +237,7 @@ async def test_what_clean_up_removed_is_not_paid_again_but_at_a_persons_word(fil
         ({"edits": Edits.model_validate({"assets": [{"name": "whale", "prompt": "a whale"}]})}, "spec.edits.assets["),
         ({"edits": _edits(scene="2", environment="hero-1")}, "spec.edits: storyboard.scenes[scene-2].environment"),
         ({"edits": _edits(scene="2", narration="many words " * 20)}, "scene 02 (scene-2)"),
-        ({"redo": {"whale": 1}}, "spec.redo: the storyboard has no asset 'whale'"),
+        ({"redo": {"whale": 1}, "redo_asked": ("whale",)}, "spec.redo: the storyboard has no asset 'whale'"),
         ({"takes": {"whale": 1}}, "spec.takes: the storyboard has no asset 'whale'"),
     ],
 )

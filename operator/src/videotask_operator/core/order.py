@@ -148,6 +148,7 @@ def _task_file(
         storyboard_sha256=None if first else record.storyboard_sha256,
         edits=spec.edits if first else None,
         redo=record.redo_counts.get(run.step, {}),
+        redo_asked=_redo_asked(record, spec, run.step),
         takes=takes_of(spec, run.step),
         storyboard_only=run.storyboard_only,
         topic=spec.topic if first else None,
@@ -155,6 +156,13 @@ def _task_file(
         scene_count=spec.scene_count,
         asset_count=spec.asset_count,
     )
+
+
+def _redo_asked(record: TaskRecord, spec: VideoTaskSpec, step: Step) -> tuple[str, ...]:
+    """Return what the honoured request names of this step, for as long as it stands in the spec to be mended."""
+    if spec.redo is None or spec.redo.request != record.redo_request:
+        return ()
+    return tuple(reference for part in spec.redo.steps if part.step is step for reference in part.items)
 
 
 def _provider_settings(provider: Provider, rules: Rules) -> ProviderSettings:

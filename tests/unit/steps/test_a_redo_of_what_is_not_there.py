@@ -1,0 +1,43 @@
+"""A step names a redo of what its storyboard lacks before it pays, and stumbles over none of an earlier request."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.support.builders import a_storyboard
+from tests.support.step_program import a_task_file
+
+from videotask_contract.errors import BadInputError
+from videotask_contract.steps import Step
+from videotask_contract.storyboard import Storyboard
+from videotask_steps.context import Limits, StepContext
+from videotask_steps.ledger import Ledger
+from videotask_steps.progress import ProgressTracker
+from videotask_steps.stop_sign import StopSign
+from videotask_steps.takes import redo_parts
+
+
+async def _clips(volume: Path, **told: object) -> StepContext:
+    context = StepContext(
+        task=a_task_file(Step.VIDEO_GENERATION, **told),
+        volume=volume,
+        ledger=await Ledger.open(volume, Step.VIDEO_GENERATION, run_id="run-1"),
+        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
+        progress=ProgressTracker(),
+        stopping=StopSign(),
+    )
+    context.save_storyboard(Storyboard.model_validate(a_storyboard(scenes=2)))
+    return context
+
+
+async def test_what_the_request_of_now_names_and_the_storyboard_lacks_is_bad_input(tmp_path: Path) -> None:
+    context = await _clips(tmp_path, redo={"1": 1, "19": 1}, redo_asked=("1", "19"))
+    with pytest.raises(BadInputError, match=r"spec\.redo: the storyboard has no scene '19'.*another request id"):
+        redo_parts(context, "01")
+
+
+async def test_what_an_earlier_request_named_is_passed_over(tmp_path: Path) -> None:
+    context = await _clips(tmp_path, redo={"1": 1, "19": 1})
+    assert [redo_parts(context, item) for item in ("01", "02")] == [{"redo": 1}, {}]
