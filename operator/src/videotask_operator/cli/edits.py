@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from videotask_contract.changes import AssetEdit, Edits, SceneEdit, apply_edits, find_scene
+from videotask_contract.changes import AssetEdit, Edits, SceneEdit, TakeChoice, apply_edits, find_scene
 from videotask_contract.errors import BadInputError
 from videotask_contract.resources import to_json
 from videotask_contract.steps import Step
@@ -26,6 +27,14 @@ _REMADE: Final = {
     "environment": "the composite and the clip",
     "characters": "the composite and the clip",
 }
+_STEPS: Final = {
+    "narration": Step.NARRATION_GENERATION,
+    "motion": Step.VIDEO_GENERATION,
+    "soundEffect": Step.SFX_GENERATION,
+    "environment": Step.VIDEO_GENERATION,
+    "characters": Step.VIDEO_GENERATION,
+}
+"""What is made of a field: a take of it that is chosen would hide the new words."""
 _SCENE_STEP: Final = Step.VIDEO_GENERATION
 """Any step whose items are scenes: references to scenes are read alike in all of them."""
 
@@ -33,6 +42,7 @@ _SCENE_STEP: Final = Step.VIDEO_GENERATION
 def edit_scene(task: Task, reference: str, fields: Mapping[str, Any], *, storyboard: Storyboard | None) -> Change:
     """Return new words for fields of one scene (by their names in JSON); earlier edits of other fields stay.
 
+    Takes that are chosen of what these fields make are let go in the same patch, else nobody would see the new words.
     Raises BadInputError naming field, value and fix.
     """
     refuse_when_over(task, "edited")
@@ -45,18 +55,24 @@ def edit_scene(task: Task, reference: str, fields: Mapping[str, Any], *, storybo
     remade = " and ".join(dict.fromkeys(_REMADE[field] for field in SCENE_FIELDS if field in fields))
     words = f"edited {_listed(fields)} of scene {reference}; remakes {remade}, then the film"
     scenes = _with(edits.scenes, standing, edit)
-    return _save(task, Edits(assets=edits.assets, scenes=scenes), words, storyboard=storyboard)
+    remade_items = {(_STEPS[field], reference) for field in fields}
+    edits = Edits(assets=edits.assets, scenes=scenes)
+    return _save(task, edits, words, storyboard=storyboard, remade=remade_items)
 
 
 def edit_asset(task: Task, name: str, prompt: str, *, storyboard: Storyboard | None) -> Change:
-    """Return a new prompt for one asset. Raises BadInputError naming field, value and fix."""
+    """Return a new prompt for one asset; a take that is chosen of it is let go in the same patch.
+
+    Raises BadInputError naming field, value and fix.
+    """
     refuse_when_over(task, "edited")
     edits = task.edits
     edit = parse(AssetEdit, {"name": name, "prompt": prompt}, root=f"spec.edits.assets[{name}]")
     standing = next((known for known in edits.assets if known.name == name), None)
     words = f"edited the prompt of {name}; remakes its image, the composites and clips that show it, then the film"
     assets = _with(edits.assets, standing, edit)
-    return _save(task, Edits(assets=assets, scenes=edits.scenes), words, storyboard=storyboard)
+    edits = Edits(assets=assets, scenes=edits.scenes)
+    return _save(task, edits, words, storyboard=storyboard, remade={(Step.ASSET_GENERATION, name)})
 
 
 def clear_edits(task: Task, *, scene: str | None, asset: str | None, storyboard: Storyboard | None) -> Change:
@@ -73,7 +89,7 @@ def clear_edits(task: Task, *, scene: str | None, asset: str | None, storyboard:
         left, what = Edits(assets=kept_assets, scenes=edits.scenes), f"the edit of {asset}"
     if left == edits:
         return Change(patch=None, words=f"{what}: there are none")
-    return _save(task, left, f"took back {what}", storyboard=storyboard)
+    return _save(task, left, f"took back {what}", storyboard=storyboard, remade=_items_of(edits) - _items_of(left))
 
 
 def scene_words(task: Task, reference: str, *, storyboard: Storyboard | None) -> dict[str, Any]:
@@ -110,7 +126,9 @@ def _with(edits: tuple[_Edit, ...], standing: _Edit | None, new: _Edit) -> tuple
     return tuple(replaced)
 
 
-def _save(task: Task, edits: Edits, words: str, *, storyboard: Storyboard | None) -> Change:
+def _save(
+    task: Task, edits: Edits, words: str, *, storyboard: Storyboard | None, remade: AbstractSet[tuple[Step, str]]
+) -> Change:
     if storyboard is not None:
         _check_over(storyboard, edits)
     value = {
@@ -120,7 +138,23 @@ def _save(task: Task, edits: Edits, words: str, *, storyboard: Storyboard | None
     }
     if edits == task.edits:
         return Change(patch=None, words=f"{words.partition(';')[0]}: so it is already")
-    return change_spec(words, guarded=True, edits=value if edits.assets or edits.scenes else None)
+    fields: dict[str, Any] = {"edits": value if edits.assets or edits.scenes else None}
+    kept = [choice for choice in task.takes if not _is_among(remade, choice, storyboard)]
+    if len(kept) < len(task.takes):
+        fields["takes"] = [to_json(choice) for choice in kept] or None
+        words += "; the takes chosen for what it remakes are let go"
+    return change_spec(words, guarded=True, **fields)
+
+
+def _items_of(edits: Edits) -> frozenset[tuple[Step, str]]:
+    """Return the items that are made of edited words."""
+    images = {(Step.ASSET_GENERATION, edit.name) for edit in edits.assets}
+    scenes = {(_STEPS[field], edit.scene) for edit in edits.scenes for field in to_json(edit) if field in _STEPS}
+    return frozenset(images | scenes)
+
+
+def _is_among(items: AbstractSet[tuple[Step, str]], choice: TakeChoice, storyboard: Storyboard | None) -> bool:
+    return any(step is choice.step and is_same_item(storyboard, step, item, choice.item) for step, item in items)
 
 
 def _check_over(storyboard: Storyboard, edits: Edits) -> None:

@@ -25,6 +25,7 @@ _LAID_DOWN: Final = frozenset(
         "NarrationTooLong",
         "RedoRefused",
         "Rejected",
+        "TakeHeld",
         "WaitingForTurn",
     },
 )

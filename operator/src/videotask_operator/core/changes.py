@@ -10,7 +10,16 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from videotask_contract.changes import ALL_ITEMS, PAID_STEPS, Redo, apply_edits, find_item, twin_edits, twin_takes
+from videotask_contract.changes import (
+    ALL_ITEMS,
+    PAID_STEPS,
+    Redo,
+    TakeChoice,
+    apply_edits,
+    find_item,
+    twin_edits,
+    twin_takes,
+)
 from videotask_contract.errors import BadInputError, FailureClass
 from videotask_contract.layout import scene_number
 from videotask_contract.phases import ERRORS, TABLE, Phase
@@ -25,7 +34,7 @@ from videotask_operator.core.model import RunRecord, TaskRecord
 
 PENDING: Final = "ChangePending"
 FINAL: Final = "FilmIsFinal"
-REFUSALS: Final = frozenset({"InvalidChange", "NarrationTooLong", "RedoRefused"})
+REFUSALS: Final = frozenset({"InvalidChange", "NarrationTooLong", "RedoRefused", "TakeHeld"})
 """Reasons for which a change holds a film where it stands until its spec is mended."""
 _ASKING: Final = frozenset({"WaitingForTurn", "ChannelNotFound", "ChannelInvalid"})
 """Reasons of a film that wants a place, or would, if its Channel could give one."""
@@ -196,6 +205,37 @@ def refuse_redo(spec: VideoTaskSpec, redo: Redo) -> Refusal | None:
     return None
 
 
+def refuse_unseen_words(spec: VideoTaskSpec, change: Change) -> Refusal | None:
+    """Return why other words are not taken up: a take that is chosen counts whatever it was made of.
+
+    Which edits are new the record does not say, so one that was honoured before the take was chosen holds a film too.
+    """
+    for choice in spec.takes:
+        if change.storyboard:
+            why = "another storyboard is given, where it may belong to another scene"
+            else_ = "give back the storyboard that it was made of"
+        elif change.edits and _may_be_edited(spec, choice):
+            why, else_ = "spec.edits gives it other words, which would not be heard or seen", "take that edit back"
+        else:
+            continue
+        message = (
+            f"{TRAITS[choice.step].item_name} {choice.item} is held to take {choice.take}, and {why}; remove the entry "
+            f"{choice.step.value}/{choice.item} from spec.takes (it can be chosen again later), or {else_}. "
+            "Nothing was paid."
+        )
+        return Refusal(reason="TakeHeld", message=message)
+    return None
+
+
+def _may_be_edited(spec: VideoTaskSpec, choice: TakeChoice) -> bool:
+    edited_items = _edited_items(spec, choice.step)
+    item = _item(spec, choice.step, choice.item)
+    if spec.storyboard is not None or choice.step is Step.ASSET_GENERATION:
+        return item in edited_items
+    # Only the step knows which number a scene's name stands for.
+    return any(item == other or item.isdigit() is not other.isdigit() for other in edited_items)
+
+
 def _item(spec: VideoTaskSpec, step: Step, reference: str) -> str:
     """Return one name for all references to an item, as far as the spec alone tells."""
     if spec.storyboard is not None:
@@ -280,9 +320,9 @@ def _forget_refusal(draft: Draft) -> None:
 
 def _refuse(change: Change | None, spec: VideoTaskSpec, channel: ChannelSpec | None) -> Refusal | None:
     found = refuse_content(spec, channel)
-    if found is not None or change is None or change.redo is None:
+    if found is not None or change is None:
         return found
-    return refuse_redo(spec, change.redo)
+    return refuse_unseen_words(spec, change) or (refuse_redo(spec, change.redo) if change.redo is not None else None)
 
 
 def _way_back(record: TaskRecord, change: Change) -> Step | None:

@@ -32,6 +32,7 @@ _LAID_DOWN = {
     "NarrationTooLong",
     "RedoRefused",
     "Rejected",
+    "TakeHeld",
     "WaitingForTurn",
 }
 """Waiting reasons of a film that has given its place back."""

@@ -274,6 +274,7 @@ _CURES = {
     "PodCannotStart": Act.MEND_CHANNEL,  # in a calm nothing else keeps a Job from being made
     "InvalidChange": Act.MEND,
     "RedoRefused": Act.MEND,
+    "TakeHeld": Act.MEND,
     "ChannelNotFound": Act.MEND_CHANNEL,
     "ChannelInvalid": Act.MEND_CHANNEL,
     "InvalidSpec": Act.MEND,
@@ -311,7 +312,7 @@ def _mend(world: World, key: TaskKey) -> None:
     match reason:
         case "InvalidChange":
             world.patch(key, edits=None)
-        case "RedoRefused":
+        case "RedoRefused" | "TakeHeld":
             world.patch(key, takes=())
         case "NarrationTooLong":
             world.patch(key, storyboard=base_spec().storyboard)

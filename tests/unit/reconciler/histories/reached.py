@@ -102,6 +102,7 @@ REASONS = frozenset(
         "ChangePending",
         "InvalidChange",
         "RedoRefused",
+        "TakeHeld",
         "FilmIsFinal",
         "ChannelBlocked",
         "ChannelPaused",
