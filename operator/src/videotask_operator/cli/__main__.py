@@ -23,6 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe has seen enough; what Python would flush at its end has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(CommandExit.DONE)
+    except OSError as error:
+        # A file or folder of this machine; that it cannot be used is no bug of ours.
+        where = f"{error.filename}: " if error.filename is not None else ""
+        sys.stderr.write(f"videotask: {where}{error.strerror or error}\n")
+        return int(CommandExit.FAILED)
     except KeyboardInterrupt:
         return int(CommandExit.INTERRUPTED)
 

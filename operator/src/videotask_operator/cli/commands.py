@@ -180,6 +180,8 @@ def fetch(options: argparse.Namespace) -> CommandExit:
     task = place.get_task(options.task)
     default = f"{task.name}-storyboard.json" if options.storyboard else f"{task.name}.mp4"
     output: Path = options.output or Path(default)
+    if output.is_dir():  # said before the copy, not after it
+        raise BadInputError(f"-o: {output} is a folder; name a file, for example {output / default}")
     output.parent.mkdir(parents=True, exist_ok=True)
     # Beside its end, so that the last move is a rename and no half a film ever stands there.
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fetch-") as folder:

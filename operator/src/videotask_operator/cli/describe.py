@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from rich.text import Text
@@ -147,8 +147,20 @@ def _money_lines(task: Task) -> Iterator[Text]:
         ("budget", task.spec.get("budgetUSD", str(DEFAULT_BUDGET_USD)), "spec.budgetUSD"),
     )
     for name, value, meaning in rows:
-        if value is not None and (Decimal(value) or name in {"spent", "budget"}):
-            yield Text.assemble(f"{name:<14}", f"{f'${Decimal(value):.2f}':>9}", (f"   {meaning}", "dim"))
+        dollars = _dollars(value)
+        if dollars is None and value is not None:
+            yield Text.assemble(f"{name:<14}", f"{value!s:>9}", (f"   {meaning}: these are no dollars", "yellow"))
+        elif dollars is not None and (dollars or name in {"spent", "budget"}):
+            yield Text.assemble(f"{name:<14}", f"{f'${dollars:.2f}':>9}", (f"   {meaning}", "dim"))
+
+
+def _dollars(value: object) -> Decimal | None:
+    """Return an amount; None where there is none, or where a person wrote something else."""
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
 
 
 def _change_lines(task: Task) -> Iterator[Text]:

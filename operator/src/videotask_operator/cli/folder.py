@@ -51,8 +51,8 @@ class FolderPlace:
         return self.flag
 
     def list_tasks(self, *, all_namespaces: bool = False) -> list[Task]:  # noqa: ARG002  a folder is one namespace
-        """Return all VideoTasks of the folder."""
-        found = (self._read(name) for name in self._names())
+        """Return all VideoTasks of the folder; of a file that cannot be used, with what is wrong as its message."""
+        found = (self._look(name) for name in self._names())
         return [task for task in found if task is not None]
 
     def get_task(self, name: str) -> Task:
@@ -81,7 +81,7 @@ class FolderPlace:
         if name is not None:
             self.get_task(name)
         while True:
-            found = self.list_tasks(all_namespaces=all_namespaces) if name is None else [self._read(name)]
+            found = self.list_tasks(all_namespaces=all_namespaces) if name is None else [self._look(name)]
             tasks = {task.name: task for task in found if task is not None}
             gone = [Seen(known[old], is_gone=True) for old in sorted(known.keys() - tasks.keys())]
             changed = [
@@ -178,14 +178,31 @@ class FolderPlace:
             )
         return sorted(path.stem for path in self.folder.videotasks.glob("*.yaml") if not path.name.startswith("."))
 
-    def _read(self, name: str) -> Task | None:
+    def _look(self, name: str) -> Task | None:
+        """Return one VideoTask as a row among others: one bad file hides no film, not even its own."""
         try:
-            manifest = _load(self._path(name))
+            return self._read(name)
+        except BadInputError as error:
+            return self._seen({"metadata": {"name": name}}, name, message=error.message)
+
+    def _read(self, name: str) -> Task | None:
+        path = self._path(name)
+        try:
+            manifest = _load(path)
         except FileNotFoundError:
             return None
+        metadata, spec = manifest.get("metadata"), manifest.get("spec")
+        if not isinstance(metadata, dict) or not isinstance(spec, dict | None):
+            raise BadInputError(f"{path}: is no manifest; apiVersion, kind, metadata and spec are needed")
+        if metadata.get("name") != name:
+            raise BadInputError(f"{path}: metadata.name is {metadata.get('name')!r}; the file must be named after it")
+        return self._seen(manifest, name)
+
+    def _seen(self, manifest: dict[str, Any], name: str, *, message: str | None = None) -> Task:
+        """Return the manifest with what the operator knows of it; `message` in the place of its own."""
         known = read_json(self.folder.status(name))
         identity: dict[str, Any] = known if isinstance(known, dict) else {}
-        metadata: dict[str, Any] = {**(manifest.get("metadata") or {}), "namespace": _NAMESPACE}
+        metadata: dict[str, Any] = {**manifest["metadata"], "namespace": _NAMESPACE}
         metadata |= {
             field: identity[key]
             for field, key in (("uid", "uid"), ("generation", "generation"), ("creationTimestamp", "createdAt"))
@@ -193,7 +210,8 @@ class FolderPlace:
         }
         version = json.dumps([manifest, identity], sort_keys=True, default=str)
         metadata["resourceVersion"] = hashlib.sha256(version.encode()).hexdigest()[:16]
-        return Task({**manifest, "metadata": metadata, "status": identity.get("status", {})})
+        status = identity.get("status", {}) | ({} if message is None else {"message": message})
+        return Task({**manifest, "metadata": metadata, "status": status})
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -267,8 +285,10 @@ def _is_in_use(url: str) -> bool:
 def _load(path: Path) -> dict[str, Any]:
     try:
         manifest = _parse_text(path.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
-        raise BadInputError(f"{path}: cannot be read as YAML: {error}") from error
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadInputError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(manifest, dict):
         raise BadInputError(f"{path}: is no manifest; apiVersion, kind, metadata and spec are needed")
     return manifest
