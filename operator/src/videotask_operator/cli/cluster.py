@@ -55,7 +55,7 @@ class ClusterPlace:
         words = list(self.kubectl.flags)
         if self.given_namespace is not None:
             words += ["-n", self.given_namespace]
-        return "".join(f" {word}" for word in words)
+        return "".join(f" {shlex.quote(word)}" for word in words)
 
     def list_tasks(self, *, all_namespaces: bool = False) -> list[Task]:
         """Return all VideoTasks of the namespace, or of all that the person may list."""

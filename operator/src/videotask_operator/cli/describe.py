@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, Final
 
 from rich.text import Text
 
 from videotask_contract.phases import ERRORS, TABLE, TERMINAL, Phase
 from videotask_contract.resources import DEFAULT_BUDGET_USD
-from videotask_contract.steps import Gate
+from videotask_contract.steps import TRAITS, Gate, Step
 from videotask_operator.cli.place import Event
 from videotask_operator.cli.progress import StepView, format_seconds, view_status
 from videotask_operator.cli.references import item_words
@@ -21,6 +24,8 @@ from videotask_operator.cli.task import Task, parse_time
 _EVENTS: Final = 8
 _HISTORY: Final = 12
 _INDENT: Final = "  "
+_DAY_CAP: Final = "perDayUSD"
+"""In a message: it is the channel's day that has no room."""
 
 
 def describe_task(task: Task, *, events: Sequence[Event], flags: str, now: datetime) -> list[Text]:
@@ -43,7 +48,7 @@ def next_commands(task: Task, *, flags: str) -> list[tuple[str, str]]:
     name = f"{task.name}{flags}"
     if task.review is not None and not task.is_over:
         return _deciding(task, name)
-    found = _in_phase(task.phase, name)
+    found = _in_phase(task, name, flags)
     if "spec.attempt" in task.message and task.phase not in ERRORS:
         found = [(f"videotask retry {name}", "gives the word that its message asks for"), *found]
     return found
@@ -56,28 +61,59 @@ def _deciding(task: Task, name: str) -> list[tuple[str, str]]:
     return [
         *looks,
         (f"videotask approve {name} --round {shown}", "lets it go on"),
-        (f"videotask reject {name} --reason '…'", "says what is to be better; then redo or edit"),
-        (f"videotask redo {name} clips:1", "a new take of clip 1, paid again"),
+        (f"videotask reject {name} --round {shown} --reason '…'", "says what is to be better; then redo or edit"),
+        *_changing(task, name, gate),
     ]
 
 
-def _in_phase(phase: Phase, name: str) -> list[tuple[str, str]]:
-    match phase:
-        case _ if phase in ERRORS:
+def _changing(task: Task, name: str, gate: str) -> list[tuple[str, str]]:
+    """Return how to have what is on show otherwise: nothing is offered anew that was never made."""
+    if gate == Gate.STORYBOARD.value:
+        return [(f"videotask edit {name} --scene 1 --narration '…'", "gives scene 1 other words")]
+    step, item = _SHOWN.get(gate, (Step.VIDEO_GENERATION, "1"))
+    made = next((entry.get("done", 0) for entry in task.status.get("steps", ()) if entry["name"] == step.value), 0)
+    what = TRAITS[step].item_name
+    return [(f"videotask redo {name} {what}s:{item}", f"a new take of {what} {item}, paid again")] if made else []
+
+
+_SHOWN: Final = {
+    Gate.ASSETS.value: (Step.ASSET_GENERATION, "NAME"),
+    Gate.NARRATION.value: (Step.NARRATION_GENERATION, "1"),
+}
+"""What is looked at, where it is not the clips."""
+
+
+def _in_phase(task: Task, name: str, flags: str) -> list[tuple[str, str]]:
+    match task.phase:
+        case phase if phase in ERRORS:
             return [
                 (f"videotask logs {name}", "what the step said"),
                 (f"videotask retry {name}", "goes on where it stopped, once the cause is mended"),
             ]
         case Phase.BUDGET_EXCEEDED:
-            return [(f"videotask set {name} budget=USD", "raises the cap; it goes on by itself")]
+            own = (f"videotask set {name} budget=USD", "raises the cap; it goes on by itself")
+            return [_raising_day(task, flags) if _DAY_CAP in task.message else own]
         case Phase.SUSPENDED:
             return [(f"videotask resume {name}", "goes on where it stopped")]
         case Phase.COMPLETED:
             return [(f"videotask fetch {name}", "copies the film to this machine")]
-        case _ if phase in TERMINAL:
+        case phase if phase in TERMINAL:
             return []
         case _:
             return [(f"videotask get {name} -w", "watches it")]
+
+
+def _raising_day(task: Task, flags: str) -> tuple[str, str]:
+    """Return how to raise the cap that stopped it where it is not its own: its channel's, of a day."""
+    channel = str((task.spec.get("channelRef") or {}).get("name", "CHANNEL"))
+    words = shlex.split(flags)
+    if words[:1] == ["--folder"]:
+        file = Path(words[1]) / "resources" / "channels" / f"{channel}.yaml"
+        return f"$EDITOR {shlex.quote(str(file))}", f"raises spec.budget.{_DAY_CAP}; else it goes on with the next day"
+    asked = re.search(rf'"{_DAY_CAP}": *"([0-9.]+)"', task.message)
+    patch = f'{{"spec":{{"budget":{{"{_DAY_CAP}":"{asked[1] if asked else "USD"}"}}}}}}'
+    command = f"kubectl patch channels.videotask.dev {channel}{flags} --type=merge -p '{patch}'"
+    return command, "raises what its channel may spend in a day; else it goes on with the next day"
 
 
 def _head(task: Task, now: datetime) -> Iterator[Text]:

@@ -7,6 +7,7 @@ import getpass
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -271,7 +272,7 @@ def open_folder(path: Path, *, is_given: bool) -> FolderPlace:
     """Return the place of this folder; `is_given` when it was named on the command line."""
     if not path.is_dir():
         raise BadInputError(f"--folder: {path} is no folder; give the one that the laptop's operator works in")
-    return FolderPlace(LocalFolder(path), flag=f" --folder {path}" if is_given else "")
+    return FolderPlace(LocalFolder(path), flag=f" --folder {shlex.quote(str(path))}" if is_given else "")
 
 
 def _is_in_use(url: str) -> bool:

@@ -22,10 +22,9 @@ def wish_retry(task: Task) -> Change:
     """Return the raised spec.attempt of a film that waits for it. Raises NotNowError when it does not."""
     refuse_when_over(task, "tried again")
     if task.phase is Phase.BUDGET_EXCEEDED:
-        raise NotNowError(
-            f"{task.name} has reached a cap: {task.message}; raise it (videotask set {task.name} budget=USD), "
-            "and it goes on by itself"
-        )
+        is_own = "perDayUSD" not in task.message  # else the message says how to raise the channel's
+        how = f"raise it (videotask set {task.name} budget=USD), and it" if is_own else "it"
+        raise NotNowError(f"{task.name} has reached a cap: {task.message}; {how} goes on by itself")
     # The operator asks for a raised attempt in other phases too: after a lost record, or an earlier film of this name.
     if task.phase not in ERRORS and "spec.attempt" not in task.message:
         raise NotNowError(f"{task.name} is not in error: it is {task.where_it_stands()}, {task.message or 'not begun'}")
