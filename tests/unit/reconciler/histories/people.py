@@ -13,7 +13,7 @@ from tests.unit.reconciler.histories.world import World, base_spec, items_of, wa
 from videotask_contract.changes import PAID_STEPS, AssetEdit, Edits, Redo, RedoStep, SceneEdit, TakeChoice
 from videotask_contract.phases import ERRORS, TERMINAL, Phase
 from videotask_contract.resources import Approval, ChannelRef, ChannelState, Decision, DesiredState, Priority, Quality
-from videotask_contract.steps import Gate
+from videotask_contract.steps import Gate, Step
 from videotask_operator.core.model import TaskKey
 from videotask_operator.store.memory import MemoryStore
 
@@ -185,6 +185,22 @@ _EDITS = (
     Edits(scenes=(SceneEdit(scene="02", motion="a slow turn to the left"),)),
     Edits(assets=(AssetEdit(name="hero-1", prompt="an older sailor"),)),
 )
+_EDIT_OF = {
+    Step.ASSET_GENERATION: lambda item: Edits(assets=(AssetEdit(name=item, prompt="another look altogether"),)),
+    Step.VIDEO_GENERATION: lambda item: Edits(scenes=(SceneEdit(scene=item, motion="a slow turn back"),)),
+    Step.NARRATION_GENERATION: lambda item: Edits(scenes=(SceneEdit(scene=item, narration="The tide stays."),)),
+    Step.SFX_GENERATION: lambda item: Edits(scenes=(SceneEdit(scene=item, sound_effect="waves far away"),)),
+}
+
+
+def _edit(world: World, key: TaskKey) -> None:
+    """Edit something; at times the very item whose take is chosen."""
+    held = world.wanted[key].takes
+    is_of_held = bool(held) and world.random.random() < 0.5
+    edits = _EDIT_OF[held[0].step](held[0].item) if is_of_held else world.random.choice(_EDITS)
+    world.patch(key, edits=edits)
+
+
 _WRONG_EDIT = Edits(assets=(AssetEdit(name="nobody", prompt="nobody at all"),))
 
 
@@ -209,7 +225,7 @@ _DEEDS: dict[Act, Callable[[World, TaskKey], bool | None]] = {
     Act.BUDGET: _raise_budget,
     Act.PRIORITY: lambda world, key: world.patch(key, priority=world.random.choice(list(Priority))),
     Act.REDO: _ask_for_takes,
-    Act.EDIT: lambda world, key: world.patch(key, edits=world.random.choice(_EDITS)),
+    Act.EDIT: _edit,
     Act.EDIT_WRONG: lambda world, key: world.patch(key, edits=_WRONG_EDIT),
     Act.TAKE: _choose_take,
     Act.BREAK_SPEC: _break_spec,
