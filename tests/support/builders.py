@@ -213,7 +213,6 @@ class a_situation:  # noqa: N801  reads as a sentence in tests
         observed = Observation(task=self._task, channel=self._channel, jobs=tuple(self._jobs), pods=tuple(self._pods))
         rest: dict[str, Any] = {
             "money": Money(),
-            "earlier_cost_usd": Decimal(0),
             "admitted": False,
             "now": NOON,
             "fresh_id": "fresh",

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -29,6 +28,7 @@ from videotask_operator.core.model import (
     Claim,
     CreateRun,
     DeleteRun,
+    EarlierFilms,
     EventDraft,
     EventType,
     Money,
@@ -379,9 +379,9 @@ class Reconciler:
         record = await transaction.load_task(task.uid) if task else await transaction.load_task_by_key(key)
         if record is None and task is None:
             return None
-        earlier = Decimal(0)
+        earlier = EarlierFilms()
         if record is None or record.phase is Phase.QUEUED:
-            earlier = await self._earlier_cost(transaction, key, task.uid if task else "")
+            earlier = await transaction.load_earlier_films(key, uid=task.uid if task else "")
         runs = await transaction.load_runs(record.uid) if record else ()
         return Situation(
             observed=observed,
@@ -389,7 +389,7 @@ class Reconciler:
             runs=runs,
             money=await self._money(transaction, record, now),
             slot_claims=await self._slot_claims_of(transaction, record, observed),
-            earlier_cost_usd=earlier,
+            earlier=earlier,
             admitted=record is not None and record.uid in self._admitted,
             now=now,
             fresh_id=uuid.uuid4().hex,
@@ -414,10 +414,6 @@ class Reconciler:
         }
         zone = channel.spec.budget.time_zone
         await transaction.save_plan_costs(plan.record, planned, now=situation.now, time_zone=zone)
-
-    async def _earlier_cost(self, transaction: Transaction, key: TaskKey, uid: str) -> Decimal:
-        earlier = await transaction.load_earlier_task(key, uid=uid)
-        return earlier.pipeline_cost_usd if earlier else Decimal(0)
 
     async def _money(self, transaction: Transaction, record: TaskRecord | None, now: datetime) -> Money:
         if record is None or not _may_open_run(record):
@@ -473,7 +469,6 @@ class Reconciler:
                 record=earlier,
                 runs=await transaction.load_runs(earlier.uid),
                 money=Money(),
-                earlier_cost_usd=Decimal(0),
                 admitted=False,
                 now=self.clock(),
                 fresh_id=uuid.uuid4().hex,

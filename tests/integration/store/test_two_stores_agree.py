@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -61,7 +62,9 @@ class Teller:
             case 1 | 2:
                 closed = self.random.choice((None, self.moment(), self.moment()))
                 read = self.random.random() < 0.3
+                permitted = self.random.choice((None, NOON))
                 run = a_run(number=number, task_uid=uid, closed_at=closed, ledger_read=read, reserved_usd=self.usd())
+                run = replace(run, permitted_at=permitted, spent_usd=self.usd())
                 return ("save_run", (run,), {})
             case 3:
                 item = Item(
@@ -104,6 +107,7 @@ async def all_that_is_said(store):
             await transaction.load_account_runs("studio/gemini-key/api-key"),
             await transaction.load_task_by_key(TaskKey("studio", "film")),
             await transaction.load_earlier_task(TaskKey("studio", "film"), uid="t2"),
+            await transaction.load_earlier_films(TaskKey("studio", "film"), uid="t2"),
         ]
         for uid in UIDS:
             said += [

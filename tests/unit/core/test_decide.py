@@ -26,7 +26,7 @@ from videotask_contract.report import Failure, FinalReport
 from videotask_contract.steps import Gate, Step
 from videotask_operator.core.admission import holds_place
 from videotask_operator.core.decide import decide, warn_of_long_film
-from videotask_operator.core.model import Claim, CreateRun, DeleteRun, Money, Plan, RunOutcome
+from videotask_operator.core.model import Claim, CreateRun, DeleteRun, EarlierFilms, Money, Plan, RunOutcome
 
 
 def plan_of(situation: a_situation) -> Plan:
@@ -133,7 +133,7 @@ class TestTheQueue:
                 "voice: missing",
             ),
             (a_situation(quality={"imageModel": "no-such-model"}), "NoPrice", "no-such-model"),
-            (a_situation().but(earlier_cost_usd=Decimal("4.20")), "EarlierFilm", "4.20 dollars"),
+            (a_situation().but(earlier=EarlierFilms(cost_usd=Decimal("4.20"), attempt=1)), "EarlierFilm", "4.20 dollars"),
             (a_situation().with_resource(replace(a_resource(), spec=None, spec_error="title: x")), "InvalidSpec", "x"),
         ],
     )
@@ -158,7 +158,7 @@ class TestTheQueue:
         assert "scene-2" in plan.record.message
 
     def test_a_recreated_resource_goes_on_with_a_persons_word(self):
-        plan = plan_of(a_situation(attempt=2).with_record().but(admitted=True, earlier_cost_usd=Decimal(4)))
+        plan = plan_of(a_situation(attempt=2).with_record().but(admitted=True, earlier=EarlierFilms(cost_usd=Decimal(4), attempt=1)))
         assert plan.record.phase is Phase.CLAIMED
 
     def test_the_estimate_stands_before_the_first_call(self):

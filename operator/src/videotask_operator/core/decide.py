@@ -37,6 +37,7 @@ from videotask_operator.core.model import (
     Claim,
     CreateRun,
     DeleteRun,
+    EarlierFilms,
     Plan,
     RunOutcome,
     RunRecord,
@@ -370,14 +371,24 @@ def _hindrance(situation: Situation) -> tuple[str, str] | None:
     found = _channel_hindrance(situation, spec)
     if found is not None:
         return found
-    if situation.earlier_cost_usd > 0 and spec.attempt == 1:
-        message = (
-            f"an earlier VideoTask of this name paid {situation.earlier_cost_usd:.2f} dollars; nothing is paid again "
-            "without a person's word: set spec.attempt to 2 to make it anew, or give this task another name"
-        )
-        return "EarlierFilm", message
+    earlier = situation.earlier
+    if earlier.attempt >= spec.attempt:
+        return "EarlierFilm", _words_on_earlier(earlier)
     channel = _channel_spec(situation)
     return _content_hindrance(spec, channel, situation.rules) if channel else None
+
+
+def _words_on_earlier(earlier: EarlierFilms) -> str:
+    """Say what is known of the money; what is not known counts as paid until it is."""
+    paid = f"paid {earlier.cost_usd:.2f} dollars"
+    if earlier.at_work:
+        paid = f"is still at work and {paid} so far"
+    elif earlier.unread_usd > 0:
+        paid = f"{paid}, and perhaps up to {earlier.unread_usd:.2f} more"
+    return (
+        f"an earlier VideoTask of this name {paid}; nothing is paid again without a person's word: set spec.attempt "
+        f"to {earlier.attempt + 1} to make it anew, or give this task another name"
+    )
 
 
 def _channel_hindrance(situation: Situation, spec: VideoTaskSpec) -> tuple[str, str] | None:

@@ -262,6 +262,20 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierFilms:
+    """What earlier resources of a task's name left behind, taken together."""
+
+    cost_usd: Decimal = Decimal(0)
+    """All that they paid, as far as it is known: recorded, or told by a run that is still open."""
+    unread_usd: Decimal = Decimal(0)
+    """What their runs may have paid beyond that: begun with a start permit, and their ledger was not read."""
+    at_work: bool = False
+    """A run of theirs is still open."""
+    attempt: int = 0
+    """The highest spec.attempt honoured for one that paid or may have; 0 where none did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveTask:
     """What admission must know of a task that is queued or under way."""
 

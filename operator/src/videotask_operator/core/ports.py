@@ -15,6 +15,7 @@ from videotask_operator.core.model import (
     ActiveTask,
     Caller,
     ChannelResource,
+    EarlierFilms,
     EventDraft,
     Money,
     Observation,
@@ -92,6 +93,9 @@ class Transaction(Protocol):
 
     async def load_earlier_task(self, key: TaskKey, *, uid: str) -> TaskRecord | None:
         """Return one of this name with another uid: one whose resource is not known to be gone, else the dearest."""
+
+    async def load_earlier_films(self, key: TaskKey, *, uid: str) -> EarlierFilms:
+        """Return what all records of this name with another uid paid, or may have."""
 
     async def load_runs(self, task_uid: str) -> tuple[RunRecord, ...]:
         """Return all runs of a task, oldest first."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from videotask_contract.prices import PriceTable
 from videotask_contract.steps import Provider, Step
-from videotask_operator.core.model import AccountBlock, Claim, Money, Observation, RunRecord, TaskRecord
+from videotask_operator.core.model import AccountBlock, Claim, EarlierFilms, Money, Observation, RunRecord, TaskRecord
 from videotask_operator.core.retry import RetryRules
 
 
@@ -37,14 +37,14 @@ class Situation:
     record: TaskRecord | None
     runs: tuple[RunRecord, ...]
     money: Money
-    earlier_cost_usd: Decimal
-    """What an earlier resource of the same name had paid; 0 when there was none."""
     admitted: bool
     """True when admission gave this queued task its turn."""
     now: datetime
     fresh_id: str
     """Never used before; becomes a run's or a correlation id."""
     rules: Rules
+    earlier: EarlierFilms = field(default_factory=EarlierFilms)
+    """What earlier resources of the same name paid; loaded while the task is queued."""
     slot_claims: tuple[Claim, ...] = ()
     """Who else has slots, or waits for some, on the provider account of the task's current step."""
     account_blocks: tuple[AccountBlock, ...] = ()

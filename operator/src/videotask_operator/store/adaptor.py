@@ -19,6 +19,7 @@ from videotask_contract.steps import Step
 from videotask_operator.core.model import (
     AccountBlock,
     ActiveTask,
+    EarlierFilms,
     Money,
     RunRecord,
     TaskKey,
@@ -54,6 +55,10 @@ class PostgresTransaction:
     async def load_earlier_task(self, key: TaskKey, *, uid: str) -> TaskRecord | None:
         """See the port."""
         return await tasks.load_earlier_task(self._session, key, uid=uid)
+
+    async def load_earlier_films(self, key: TaskKey, *, uid: str) -> EarlierFilms:
+        """See the port."""
+        return await tasks.load_earlier_films(self._session, key, uid=uid)
 
     async def load_runs(self, task_uid: str) -> tuple[RunRecord, ...]:
         """See the port."""

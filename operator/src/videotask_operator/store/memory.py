@@ -15,12 +15,21 @@ from videotask_contract.phases import TERMINAL
 from videotask_contract.report import Certainty, Item, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.admission import holds_place
-from videotask_operator.core.model import AccountBlock, ActiveTask, Money, RunRecord, TaskKey, TaskRecord, Transition
+from videotask_operator.core.model import (
+    AccountBlock,
+    ActiveTask,
+    EarlierFilms,
+    Money,
+    RunRecord,
+    TaskKey,
+    TaskRecord,
+    Transition,
+)
 from videotask_operator.core.ports import NotLeaderError, RecordConflictError
 from videotask_operator.core.retention import RetentionRecord
 from videotask_operator.store.days import day_of, start_of_day
 from videotask_operator.store.money import four_places, is_lump, lumps_replaced_by, once_each, settles
-from videotask_operator.store.tasks import LISTED
+from videotask_operator.store.tasks import LISTED, taken_together
 from videotask_operator.store.words import storable, storable_or_none
 
 _EIGHT_PLACES: Final = Decimal("0.00000001")
@@ -83,6 +92,10 @@ class MemoryTransaction:
         if not named:
             return None
         return max(named, key=lambda pair: (not pair[1].resource_gone, pair[1].pipeline_cost_usd, pair[0]))[1]
+
+    async def load_earlier_films(self, key: TaskKey, *, uid: str) -> EarlierFilms:
+        """See the port."""
+        return taken_together(self._earlier_film(task) for _, task in self._named(key, other_than=uid))
 
     async def load_runs(self, task_uid: str) -> tuple[RunRecord, ...]:
         """See the port."""
@@ -247,6 +260,16 @@ class MemoryTransaction:
     def _named(self, key: TaskKey, *, other_than: str | None) -> list[tuple[int, TaskRecord]]:
         named = [task for task in self._state.tasks.values() if task.key == key and task.uid != other_than]
         return list(enumerate(named))
+
+    def _earlier_film(self, task: TaskRecord) -> EarlierFilms:
+        unread = [run for run in self._runs(task.uid) if not run.ledger_read]
+        told_usd = sum((run.spent_usd for run in unread if run.is_open), Decimal(0))
+        return EarlierFilms(
+            cost_usd=task.pipeline_cost_usd + told_usd,
+            unread_usd=self._reserved(run for run in unread if run.permitted_at is not None),
+            at_work=any(run.is_open for run in unread),
+            attempt=task.attempt,
+        )
 
     def _require_task(self, uid: str) -> None:
         if uid not in self._state.tasks:

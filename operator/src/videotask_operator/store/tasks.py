@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, exists, or_, select
+from sqlalchemy import Select, bindparam, exists, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.resources import Priority
 from videotask_operator.core.admission import PLACE_HOLDING, holds_place
-from videotask_operator.core.model import ActiveTask, TaskKey, TaskRecord
+from videotask_operator.core.model import ActiveTask, EarlierFilms, TaskKey, TaskRecord
 from videotask_operator.store.models import step_runs, tasks
 from videotask_operator.store.rows import row_of_task, task_of_row
 
@@ -29,6 +31,22 @@ _EARLIER: Final = (
     .order_by(tasks.c.resource_gone, tasks.c.pipeline_cost_usd.desc(), tasks.c.seq.desc())
     .limit(1)
 )
+# A run without the start permit paid nothing; one whose ledger was read paid what is recorded.
+_EARLIER_FILMS: Final = text("""
+    SELECT tasks.attempt, tasks.pipeline_cost_usd AS cost_usd, coalesce(unread.usd, 0) AS unread_usd,
+           coalesce(unread.told_usd, 0) AS told_usd, coalesce(unread.at_work, false) AS at_work
+    FROM tasks LEFT JOIN LATERAL (
+        SELECT bool_or(run.closed_at IS NULL) AS at_work,
+               sum(run.spent_usd) FILTER (WHERE run.closed_at IS NULL) AS told_usd,
+               sum(greatest(run.reserved_usd - paid.usd, 0)) FILTER (WHERE run.permitted_at IS NOT NULL) AS usd
+        FROM step_runs AS run CROSS JOIN LATERAL (
+            SELECT coalesce(sum(amount_usd), 0) AS usd FROM spend
+            WHERE spend.run_id = run.run_id AND spend.task_uid = run.task_uid
+        ) AS paid
+        WHERE run.task_uid = tasks.id AND NOT run.ledger_read
+    ) AS unread ON true
+    WHERE tasks.namespace = :namespace AND tasks.name = :name AND tasks.id <> :uid
+""")
 _ACTIVE: Final = (
     select(
         tasks.c.id,
@@ -78,6 +96,28 @@ async def load_task_by_key(session: AsyncConnection, key: TaskKey) -> TaskRecord
 async def load_earlier_task(session: AsyncConnection, key: TaskKey, *, uid: str) -> TaskRecord | None:
     """Return the record of this name with another uid that is not over with, else the one that cost most."""
     return await _one(session, _EARLIER, {"namespace": key.namespace, "name": key.name, "uid": uid})
+
+
+async def load_earlier_films(session: AsyncConnection, key: TaskKey, *, uid: str) -> EarlierFilms:
+    """Return what all records of this name with another uid paid, or may have."""
+    rows = await session.execute(_EARLIER_FILMS, {"namespace": key.namespace, "name": key.name, "uid": uid})
+    return taken_together(EarlierFilms(**_earlier_of_row(row._mapping)) for row in rows)  # noqa: SLF001
+
+
+def _earlier_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    paid_usd = row["cost_usd"] + row["told_usd"]
+    return {name: row[name] for name in ("attempt", "unread_usd", "at_work")} | {"cost_usd": paid_usd}
+
+
+def taken_together(films: Iterable[EarlierFilms]) -> EarlierFilms:
+    """Return one word on all of them; those that paid nothing and never will are as if they had not been."""
+    paid = [film for film in films if film.cost_usd > 0 or film.unread_usd > 0 or film.at_work]
+    return EarlierFilms(
+        cost_usd=sum((film.cost_usd for film in paid), Decimal(0)),
+        unread_usd=sum((film.unread_usd for film in paid), Decimal(0)),
+        at_work=any(film.at_work for film in paid),
+        attempt=max((film.attempt for film in paid), default=0),
+    )
 
 
 async def save_task(session: AsyncConnection, record: TaskRecord) -> None:
