@@ -21,6 +21,15 @@ def decision_on_show(record: TaskRecord, spec: VideoTaskSpec) -> Approval | None
     return approval
 
 
+def last_round_named(spec: VideoTaskSpec) -> int:
+    """Return the highest round that a decision in the spec names; 0 where none does.
+
+    No later round may bear that number again, whatever became of the record: the decision would count for what nobody
+    has looked at.
+    """
+    return max((approval.round or 0 for approval in spec.approvals.values()), default=0)
+
+
 def rejection_words(approval: Approval, gate: Gate) -> str:
     """Return who rejected what and why, and the roads that are open."""
     reason = f": {approval.reason}" if approval.reason else ""

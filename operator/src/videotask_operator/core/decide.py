@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ from videotask_contract.phases import ERRORS, STOPPED, TABLE, TERMINAL, Phase, p
 from videotask_contract.resources import ChannelSpec, DesiredState, Priority, VideoTaskSpec
 from videotask_contract.steps import STEPS, TRAITS, Gate, Step
 from videotask_operator.core.admission import PLACE_HOLDING, holds_place
-from videotask_operator.core.approval import decision_on_show, is_approved, rejection_words
+from videotask_operator.core.approval import decision_on_show, is_approved, last_round_named, rejection_words
 from videotask_operator.core.breaker import (
     CHANNEL_BLOCKED,
     becomes_probe,
@@ -109,11 +110,19 @@ def _begin(situation: Situation, task: TaskResource) -> Plan:
         redo_counts={} if is_new else told_redo_counts(task.status, spec),
         honoured_takes={} if is_new or spec is None else _chosen_takes(spec),
         waiting_since=situation.now if phase is Phase.SUSPENDED else None,
+        review_round=max(_round_shown(task), last_round_named(spec) if spec else 0),
         # A lost record's Jobs may still be there, and a name is never used twice.
         last_run_number=max([0, *_numbers_of_jobs(situation, task.uid)]),
     )
     transition = Transition(before=None, after=phase, at=situation.now, message=message)
     return Plan(record=record, transitions=(transition,), again=True)
+
+
+def _round_shown(task: TaskResource) -> int:
+    """Return the round that the status shows, as a lost record left it."""
+    review = task.status.get("review")
+    shown = review.get("round") if isinstance(review, Mapping) else None
+    return shown if isinstance(shown, int) and shown > 0 else 0
 
 
 def _numbers_of_jobs(situation: Situation, uid: str) -> list[int]:
@@ -236,6 +245,9 @@ def _take_over(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
         reason = "AwaitingApproval" if draft.record.review_gate is not None else reason
         draft.change(waiting_reason=reason, message=draft.record.error or TABLE[draft.record.phase].meaning)
     draft.change(priority=spec.priority, title=spec.title, channel=spec.channel_ref.name)
+    if draft.record.review_gate is None:
+        # An old backup of the record forgets rounds that people have decided on since.
+        draft.change(review_round=max(draft.record.review_round, last_round_named(spec)))
     _estimate(draft, situation, spec)
 
 
