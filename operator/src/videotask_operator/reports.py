@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from videotask_contract.errors import FailureClass
 from videotask_contract.report import (
     FINAL_PATH,
     PERMIT_PATH,
@@ -24,6 +26,7 @@ from videotask_contract.report import (
     Progress,
 )
 from videotask_operator.account_blocks import record_blocks
+from videotask_operator.core.budget import limit_of_run
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import Caller, Plan, RunRecord, TaskKey, TaskRecord
 from videotask_operator.core.order import most_at_once, slot_limit
@@ -107,8 +110,20 @@ class ReportServer:
             if run.permitted_pod_uid not in {seen.permitted_pod_uid, caller.pod_uid}:
                 return Answer(directive=Directive.STOP, reason="another pod of this run was given the start permit")
             now = self.reconciler.clock()
+            limit_usd = await self._limit_usd(transaction, run)
             await transaction.save_run(replace(run, permitted_pod_uid=caller.pod_uid, permitted_at=now))
-        return Answer(concurrency=run.concurrency, reservation_usd=run.reserved_usd)
+        return Answer(concurrency=run.concurrency, reservation_usd=limit_usd)
+
+    async def _limit_usd(self, transaction: Transaction, run: RunRecord) -> Decimal:
+        """Return what the run may spend by the caps as they are now: people lower them while it works."""
+        observed = self.cluster.observe(self._known[run.run_id][0])
+        record = await transaction.load_task(run.task_uid)
+        if run.reserved_usd == 0 or record is None or observed.task is None or observed.task.uid != record.uid:
+            return run.reserved_usd
+        zone = self.reconciler.zone_of(record)
+        money = await transaction.load_money(record, now=self.reconciler.clock(), time_zone=zone)
+        channel = observed.channel.spec if observed.channel else None
+        return limit_of_run(run, spec=observed.task.spec, channel=channel, money=money)
 
     async def _progress(self, request: web.Request) -> web.Response:
         progress = await _body(request, Progress)
@@ -122,6 +137,7 @@ class ReportServer:
             if run.permitted_pod_uid not in {None, caller.pod_uid}:
                 return _answer(Answer(directive=Directive.STOP, reason="another pod holds the start permit"))
             held, granted = await self._share_slots(transaction, run, progress)
+            limit_usd = await self._limit_usd(transaction, run)
             await transaction.save_run(
                 replace(
                     run,
@@ -135,7 +151,7 @@ class ReportServer:
         if run.account is not None and held < run.concurrency:
             self.reconciler.free_slots(run.account)
         self.reconciler.wake(self._known[run.run_id][0])
-        return _answer(Answer(concurrency=granted))
+        return _answer(Answer(concurrency=granted, reservation_usd=limit_usd))
 
     async def _share_slots(
         self, transaction: Transaction, run: RunRecord, progress: Progress
@@ -198,6 +214,9 @@ class ReportServer:
                 await transaction.save_run(replace(run, ledger_read=True, spent_usd=report.spent_usd))
             return None
         runs = {other.run_id: other for other in await transaction.load_runs(record.uid)}
+        if report.failure is not None and report.failure.failure_class is FailureClass.OVER_BUDGET and not report.cut:
+            # It gave up for want of what it was left, which may be less than it began with.
+            run = replace(run, reserved_usd=await self._limit_usd(transaction, run))
         draft = Draft(record=record, runs=runs, now=self.reconciler.clock())
         settle_report(draft, run, report, rules=self.reconciler.rules.retry)
         plan = draft.plan()

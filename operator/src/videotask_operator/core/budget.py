@@ -9,7 +9,7 @@ from videotask_contract.prices import PriceTable, upper_bound_usd
 from videotask_contract.resources import ChannelSpec, VideoTaskSpec
 from videotask_contract.steps import STEPS
 from videotask_operator.core.estimate import StepEstimate, estimate_by_step
-from videotask_operator.core.model import Money, TaskRecord
+from videotask_operator.core.model import Money, RunRecord, TaskRecord
 
 # A generated narration may be longer than expected; nobody pays for what is reserved and not spent.
 _GENERATED_ROOM = 4
@@ -61,6 +61,24 @@ def decide_reservation(
     cap = f"the task's budget of {spec.budget_usd}" if task_room <= day_room else f"the channel's day of {day_cap}"
     refusal = f"the next call may cost {next_call:.4f} dollars and {cap} {_left(room)}; {advice}"
     return Reservation(usd=Decimal(0), refusal=refusal, advice=advice)
+
+
+def limit_of_run(
+    run: RunRecord, *, spec: VideoTaskSpec | None, channel: ChannelSpec | None, money: Money
+) -> Decimal:
+    """Return what an open run may spend in all by the caps as they are now, in dollars; never more than it reserved.
+
+    A cap that a person lowered holds at once for the calls not yet begun. `money` counts the run's whole reservation,
+    which stays recorded as it is: whether the step heard of less is never sure. A spec that cannot be read says
+    nothing new.
+    """
+    rooms = [run.reserved_usd]
+    if spec is not None:
+        rooms.append(spec.budget - money.task_spent_usd - money.task_reserved_usd + run.reserved_usd)
+    if channel is not None:
+        day_usd = money.channel_day_spent_usd + money.channel_day_reserved_usd
+        rooms.append(Decimal(channel.budget.per_day_usd) - day_usd + run.reserved_usd)
+    return max(min(rooms), Decimal(0))
 
 
 def _wish(estimate: StepEstimate, finished_items: int, spec: VideoTaskSpec, prices: PriceTable) -> Decimal:
