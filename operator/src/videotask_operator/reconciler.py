@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -646,6 +647,11 @@ async def record_plan(transaction: Transaction, plan: Plan, *, time_zone: str) -
     await transaction.save_history(plan.record.uid, plan.transitions)
     for report in plan.reports:
         await record_report(transaction, plan.record, report, time_zone=time_zone)
+    for run in plan.runs:
+        if run.closed_at is not None and not run.ledger_read and run.spent_usd > 0:
+            # It died without a last word, but it had told of this money: nobody else may ever tell it again.
+            lump = lump_of(run.run_id, run.spent_usd, at=run.closed_at)
+            await transaction.save_spend(plan.record, run.step, (lump,), time_zone=time_zone)
 
 
 async def record_report(transaction: Transaction, record: TaskRecord, report: FinalReport, *, time_zone: str) -> None:
@@ -656,18 +662,19 @@ async def record_report(transaction: Transaction, record: TaskRecord, report: Fi
     if report.cut and report.spent_usd > 0:
         run = await transaction.load_run(report.run_id)
         # The day on which the run closed: its calls were made on that day or before, and no later day must miss them.
-        spend = (lump_of(report, at=(run.closed_at if run else None) or record.queued_at),)
+        at = (run.closed_at if run else None) or record.queued_at
+        spend = (lump_of(report.run_id, report.spent_usd, at=at),)
     await transaction.save_spend(record, step, spend, time_zone=time_zone)
 
 
-def lump_of(report: FinalReport, *, at: datetime) -> Spend:
+def lump_of(run_id: str, spent_usd: Decimal, *, at: datetime) -> Spend:
     """Return one line for a whole run; the store drops it when the run's single calls arrive."""
     return Spend(
-        call_id=f"{LUMP_PREFIX}{report.run_id}",
-        run_id=report.run_id,
+        call_id=f"{LUMP_PREFIX}{run_id}",
+        run_id=run_id,
         item="*",
         model="*",
-        amount_usd=report.spent_usd,
+        amount_usd=spent_usd,
         certainty=Certainty.POSSIBLY,
         at=at,
     )

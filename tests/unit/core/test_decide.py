@@ -638,7 +638,7 @@ class TestApproval:
     def test_a_film_at_a_gate_gives_its_place_back_and_takes_one_when_it_is_approved(self):
         spec = {"gates": ["assets"], "approvals": {"assets": {"decision": "Approved", "by": "alice", "round": 1}}}
         record = {"phase": Phase.ASSETS_READY, "step": Step.COMPOSITE_CREATION}
-        shown = plan_of(a_situation(**spec).with_record(**record)).record
+        shown = plan_of(a_situation(gates=["assets"]).with_record(**record)).record
         assert not holds_place(shown.phase, shown.waiting_reason)
         waits = plan_of(a_situation(**spec).with_record(**_fields(shown)))
         assert (waits.wants_turn, waits.record.approved_gates, waits.record.review_gate) == (True, set(), Gate.ASSETS)

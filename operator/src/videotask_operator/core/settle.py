@@ -31,7 +31,8 @@ def settle_report(draft: Draft, run: RunRecord, report: FinalReport, *, rules: R
         total=report.total or run.total,
         kept=report.kept,
         kept_usd=report.kept_usd,
-        spent_usd=report.spent_usd,
+        # One that was cut may be from before its ledger was open: what the run told before stands.
+        spent_usd=max(run.spent_usd, report.spent_usd) if report.cut else report.spent_usd,
         ledger_read=_tells_all(report) or _cannot_have_spent(run, report),
         retry_after_seconds=report.failure.retry_after_seconds if report.failure else None,
     )

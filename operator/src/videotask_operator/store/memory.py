@@ -309,7 +309,7 @@ class MemoryTransaction:
                 return
             self._state.spend[key] = told
             self._count(record, told.day, told.call.amount_usd)
-        elif settles(known.call.certainty, told.call.certainty):
+        elif settles(known.call.certainty, told.call.certainty) or _grows(known.call, told.call):
             update = {"amount_usd": told.call.amount_usd, "certainty": told.call.certainty}
             self._state.spend[key] = replace(known, call=known.call.model_copy(update=update))
             self._count(record, known.day, told.call.amount_usd - known.call.amount_usd)
@@ -348,6 +348,10 @@ class MemoryStore:
                 self._state = state
             finally:
                 self._holder = None
+
+
+def _grows(known: Spend, told: Spend) -> bool:
+    return is_lump(known) and told.amount_usd > known.amount_usd
 
 
 def _identity(transition: Transition) -> tuple[object, ...]:

@@ -41,6 +41,7 @@ _RECORD: Final = text("""
         ON CONFLICT (task_uid, call_id) DO UPDATE
             SET amount_usd = EXCLUDED.amount_usd, certainty = EXCLUDED.certainty
             WHERE known.certainty = 'possibly' AND EXCLUDED.certainty = 'settled'
+                OR starts_with(known.call_id, :lump_prefix) AND EXCLUDED.amount_usd > known.amount_usd
         RETURNING call_id, day, amount_usd
     ), difference AS (
         SELECT changed.day, changed.amount_usd - coalesce(before.amount_usd, 0) AS usd
@@ -113,7 +114,8 @@ async def save_spend(
     """Insert or settle paid calls (key: task, call_id), with their channel-days and the task's cost.
 
     A call stays on the day on which it was first recorded; what is settled never becomes uncertain again. A lump (one
-    line for all that a run spent) gives way to the run's single calls, whichever of them is told first.
+    line for all that a run spent) grows when more is told, and gives way to the run's single calls, whichever of them
+    is told first.
     """
     calls = once_each(told)
     if not calls:
