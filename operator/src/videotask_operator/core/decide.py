@@ -22,6 +22,7 @@ from videotask_operator.core.breaker import (
 )
 from videotask_operator.core.budget import Reservation, decide_reservation
 from videotask_operator.core.changes import (
+    PENDING,
     content_digest,
     edited,
     finished_items,
@@ -56,6 +57,8 @@ from videotask_operator.core.watch_run import UNREACHABLE, end_run, watch_run
 _LOOK_AGAIN_SECONDS = 30
 _STEPS_WORDS = 220
 """Of a step's own message, where the command that mends it must stand beside it in a status of 500 characters."""
+INVALID_SPEC_PENDING = "InvalidSpecPending"
+"""Reason of a film whose run goes on although its spec was broken meanwhile: it keeps its place of the fleet."""
 _SUSPENDED = "a person suspended it; set spec.state to Running to go on"
 _RECORD_LOST = "its record was lost"
 
@@ -229,12 +232,33 @@ def _name_missing_channel(draft: Draft, situation: Situation, spec: VideoTaskSpe
 
 
 def _hold_invalid(draft: Draft, situation: Situation, task: TaskResource) -> None:
+    if draft.record.phase is Phase.APPROVED:
+        _complete(draft)
+        return
+    if task.state in {DesiredState.SUSPENDED, DesiredState.CANCELLED}:
+        _stop(draft, situation, task.state)
+        return
     if draft.open_run is not None:
         _watch(draft, situation, draft.open_run)
+        if draft.open_run is not None:
+            _tell_of_broken_spec(draft, draft.open_run, task)
         return
     if draft.record.phase is Phase.SUSPENDED and draft.record.message.startswith(_RECORD_LOST):
         return  # said for as long as it holds: nothing starts by itself because a spec was mended meanwhile
     draft.wait("InvalidSpec", f"the spec breaks the contract: {task.spec_error}", warn=True)
+
+
+def _tell_of_broken_spec(draft: Draft, run: RunRecord, task: TaskResource) -> None:
+    """Say beside a run under way that the spec cannot be followed; whoever holds the run up is named first."""
+    if draft.record.waiting_reason not in {None, PENDING, INVALID_SPEC_PENDING}:
+        return
+    begun = "goes on as it was begun" if run.job_created_at else "begins once it is mended"
+    draft.wait(
+        INVALID_SPEC_PENDING,
+        f"the spec breaks the contract: {task.spec_error}; run {run.number} {begun}. Mend the spec, or set spec.state "
+        "to Suspended or Cancelled",
+        warn=True,
+    )
 
 
 def _take_over(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
@@ -244,6 +268,8 @@ def _take_over(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
         reason = "WaitingForTurn" if draft.record.phase in PLACE_HOLDING else None
         reason = "AwaitingApproval" if draft.record.review_gate is not None else reason
         draft.change(waiting_reason=reason, message=draft.record.error or TABLE[draft.record.phase].meaning)
+    elif draft.record.waiting_reason == INVALID_SPEC_PENDING:
+        draft.change(waiting_reason=None, message=TABLE[draft.record.phase].meaning)
     draft.change(priority=spec.priority, title=spec.title, channel=spec.channel_ref.name)
     if draft.record.review_gate is None:
         # An old backup of the record forgets rounds that people have decided on since.

@@ -11,7 +11,7 @@ from typing import Any
 from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
 from videotask_contract.report import FinalReport
-from videotask_contract.resources import ChannelSpec, FilmStatus, Priority, VideoTaskSpec
+from videotask_contract.resources import ChannelSpec, DesiredState, FilmStatus, Priority, VideoTaskSpec
 from videotask_contract.steps import Gate, Provider, Step
 from videotask_contract.task_file import TaskFile
 
@@ -42,6 +42,8 @@ class TaskResource:
     spec: VideoTaskSpec | None
     spec_error: str | None
     status: dict[str, Any]
+    state: DesiredState | None = None
+    """spec.state, where it can be read in a spec that otherwise breaks the contract: who wants a stop is heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

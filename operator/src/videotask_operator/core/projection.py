@@ -29,7 +29,7 @@ _LAID_ASIDE = frozenset({CHANNEL_BLOCKED, CHANNEL_PAUSED, FLEET_PAUSED})
 """Nothing new begins for it, until a person mends the account or ends the pause."""
 CLEAN_UP_FAILED = "CleanUpFailed"
 _WAITS_FOR_INPUT = frozenset(
-    {"InvalidSpec", "ChannelNotFound", "ChannelInvalid", "NoPrice", "EarlierFilm", FINAL, *REFUSALS},
+    {"InvalidSpec", "InvalidSpecPending", "ChannelNotFound", "ChannelInvalid", "NoPrice", "EarlierFilm", FINAL, *REFUSALS},
 )
 """Reasons with which the spec as it is cannot be followed."""
 

@@ -13,6 +13,7 @@ from videotask_contract.resources import (
     LABEL_RUN_ID,
     LABEL_TASK,
     ChannelSpec,
+    DesiredState,
     VideoTaskSpec,
 )
 from videotask_operator.core.model import ChannelResource, JobSeen, PodSeen, TaskKey, TaskResource
@@ -117,7 +118,14 @@ def parse_task(body: Mapping[str, Any], *, known: TaskResource | None = None) ->
         spec=spec,
         spec_error=problem,
         status=body.get("status") or {},
+        state=readable_state(body.get("spec")) if spec is None else None,
     )
+
+
+def readable_state(spec: Any) -> DesiredState | None:
+    """Return spec.state of a spec that breaks the contract elsewhere; None where it says nothing that counts."""
+    state = spec.get("state") if isinstance(spec, Mapping) else None
+    return DesiredState(state) if isinstance(state, str) and state in set(DesiredState) else None
 
 
 def parse_channel(body: Mapping[str, Any]) -> ChannelResource:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from videotask_contract.resources import API_VERSION, GROUP, ChannelSpec, VideoTaskSpec
+from videotask_contract.resources import API_VERSION, GROUP, ChannelSpec, DesiredState, VideoTaskSpec
 from videotask_contract.storyboard import ContractModel
 from videotask_operator.core.model import ChannelResource, TaskKey, TaskResource
 from videotask_operator.local.files import read_json, write_json
@@ -38,6 +38,7 @@ def load_task(folder: LocalFolder, *, namespace: str, name: str) -> TaskResource
         spec=spec,
         spec_error=spec_error,
         status=identity["status"],
+        state=_readable_state(manifest.get("spec")) if spec is None else None,
     )
 
 
@@ -104,6 +105,11 @@ def _parse_spec(model: type[_Spec], manifest: dict[str, Any]) -> tuple[_Spec | N
         return model.model_validate(manifest.get("spec", {})), None
     except ValidationError as error:
         return None, explain(error)
+
+
+def _readable_state(spec: Any) -> DesiredState | None:
+    state = spec.get("state") if isinstance(spec, dict) else None
+    return DesiredState(state) if isinstance(state, str) and state in set(DesiredState) else None
 
 
 def _identify(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _raise_attempt(world: World, key: TaskKey) -> None:
 def _break_spec(world: World, key: TaskKey) -> None:
     task = world.tasks[key]
     broken = {"spec": None, "spec_error": "title: must not be blank", "generation": task.generation + 1}
-    world.tasks[key] = replace(task, **broken)
+    world.tasks[key] = replace(task, **broken, state=world.wanted[key].state)
 
 
 def _take_back(world: World, key: TaskKey) -> bool:
@@ -294,6 +294,7 @@ _CURES = {
     "ChannelNotFound": Act.MEND_CHANNEL,
     "ChannelInvalid": Act.MEND_CHANNEL,
     "InvalidSpec": Act.MEND,
+    "InvalidSpecPending": Act.MEND,
     "NoPrice": Act.MEND,
     "NarrationTooLong": Act.MEND,
     "EarlierFilm": Act.ATTEMPT,

@@ -96,6 +96,7 @@ REASONS = frozenset(
         "ChannelNotFound",
         "ChannelInvalid",
         "InvalidSpec",
+        "InvalidSpecPending",
         "NoPrice",
         "NarrationTooLong",
         "EarlierFilm",
