@@ -167,7 +167,7 @@ def _was_answered(run: RunRecord, report: FinalReport | None, block: AccountBloc
         return False
     if run.failure_class in _ANSWERED:
         return True
-    paid = report.spend if report else ()
+    paid = [line for line in report.spend if line.amount_usd > 0] if report else []  # at nothing: it was never made
     if any(line.run_id == run.run_id and line.certainty is Certainty.SETTLED for line in paid):
         return True
     return report is not None and report.cut and report.outcome == "done" and report.spent_usd > 0
