@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from videotask_contract.layout import task_folder
 from videotask_contract.phases import Phase
-from videotask_contract.report import Failure, FinalReport
+from videotask_contract.report import Failure, Film, FinalReport
 from videotask_contract.resources import ChannelSpec, Priority, VideoTaskSpec
 from videotask_contract.steps import Provider, Step
 from videotask_operator.core.model import (
@@ -28,6 +28,7 @@ from videotask_operator.core.situation import Rules, Situation
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
 RULES = Rules(base_urls=dict.fromkeys(Provider, "http://127.0.0.1:1"), report_url="http://127.0.0.1:2")
+A_FILM = Film(path="film.mp4", duration_seconds=9, size_bytes=1, sha256="ab", loudness_lufs=-14)
 
 
 def a_storyboard(*, scenes: int = 2, characters: int = 1) -> dict[str, Any]:
@@ -160,7 +161,8 @@ def a_pod(run: RunRecord, **changes: Any) -> PodSeen:
 
 
 def a_report(run: RunRecord, **changes: Any) -> FinalReport:
-    report = FinalReport(run_id=run.run_id, step=run.step.value, outcome="done", done=2, total=2)
+    film = A_FILM if run.step is Step.VIDEO_ASSEMBLY else None
+    report = FinalReport(run_id=run.run_id, step=run.step.value, outcome="done", done=2, total=2, film=film)
     return report.model_copy(update=changes)
 
 

@@ -42,13 +42,25 @@ def settle_report(draft: Draft, run: RunRecord, report: FinalReport, *, rules: R
     if run.storyboard_only and report.outcome == "done" and report.storyboard_sha256 is not None:
         _show_storyboard(draft, closed, report)
         return
-    if report.outcome == "done" and report.done == report.total > 0 and report.failure is None:
+    is_all_done = report.outcome == "done" and report.done == report.total > 0 and report.failure is None
+    if is_all_done and not _lacks_film(run, report):
         _finish(draft, closed, report)
         return
     failure_class = report.failure.failure_class if report.failure else FailureClass.TRANSIENT
-    message = report.failure.message if report.failure else f"only {report.done} of {report.total} items are done"
+    message = report.failure.message if report.failure else _what_is_missing(run, report)
     closed = replace(closed, failure_item=report.failure.item if report.failure else None)
     fail_run(draft, closed, failure_class=failure_class, message=message, rules=rules)
+
+
+def _lacks_film(run: RunRecord, report: FinalReport) -> bool:
+    """Tell whether an assembly says that it is done and has no film to show for it, or an empty one."""
+    return run.step is Step.VIDEO_ASSEMBLY and (report.film is None or report.film.size_bytes <= 0)
+
+
+def _what_is_missing(run: RunRecord, report: FinalReport) -> str:
+    if report.done == report.total and _lacks_film(run, report):
+        return "the assembly reports that it is done and names no film with anything in it"
+    return f"only {report.done} of {report.total} items are done"
 
 
 def lose_run(draft: Draft, run: RunRecord, *, message: str, rules: RetryRules) -> None:
