@@ -45,7 +45,7 @@ from videotask_operator.core.ports import ClusterPort, ForeignJobError, NotLeade
 from videotask_operator.core.projection import HISTORY_LENGTH, project_status
 from videotask_operator.core.retry import RetryRules
 from videotask_operator.core.situation import Rules, Situation
-from videotask_operator.core.slots import claim_of_run
+from videotask_operator.core.slots import claim_of_run, gave_slots_back
 from videotask_operator.retention import RetentionKeeper
 from videotask_operator.settings import Settings
 
@@ -434,7 +434,8 @@ class Reconciler:
     async def slot_claims(self, transaction: Transaction, account: str) -> tuple[Claim, ...]:
         """Return what an account's open runs hold and could use, and what films that wait for it want."""
         runs = await transaction.load_account_runs(account)
-        held = [claim_of_run(run, most=most_at_once(run.step, self.rules)) for run in runs]
+        begun = [run for run in runs if not gave_slots_back(run, now=self.clock())]
+        held = [claim_of_run(run, most=most_at_once(run.step, self.rules)) for run in begun]
         return (*held, *(claim for _, claim in self._slot_waits.get(account, {}).values()))
 
     def free_slots(self, account: str) -> None:

@@ -28,11 +28,11 @@ from videotask_contract.report import (
 from videotask_operator.account_blocks import record_blocks
 from videotask_operator.core.budget import limit_of_run
 from videotask_operator.core.draft import Draft
-from videotask_operator.core.model import Caller, Plan, RunRecord, TaskKey, TaskRecord
+from videotask_operator.core.model import Caller, DeleteRun, Plan, RunRecord, TaskKey, TaskRecord
 from videotask_operator.core.order import most_at_once, slot_limit
 from videotask_operator.core.ports import NotLeaderError, Transaction
-from videotask_operator.core.settle import settle_report
-from videotask_operator.core.slots import regrant
+from videotask_operator.core.settle import begin_again, settle_report
+from videotask_operator.core.slots import claim_of_run, decide_grant, gave_slots_back, regrant
 from videotask_operator.reconciler import Reconciler, record_plan, record_report
 
 log = structlog.get_logger()
@@ -110,9 +110,41 @@ class ReportServer:
             if run.permitted_pod_uid not in {seen.permitted_pod_uid, caller.pod_uid}:
                 return Answer(directive=Directive.STOP, reason="another pod of this run was given the start permit")
             now = self.reconciler.clock()
-            limit_usd = await self._limit_usd(transaction, run)
-            await transaction.save_run(replace(run, permitted_pod_uid=caller.pod_uid, permitted_at=now))
-        return Answer(concurrency=run.concurrency, reservation_usd=limit_usd)
+            slots = await self._slots_at_last(transaction, run) if gave_slots_back(run, now=now) else run.concurrency
+            if slots > 0:
+                limit_usd = await self._limit_usd(transaction, run)
+                begun = replace(run, permitted_pod_uid=caller.pod_uid, permitted_at=now, concurrency=slots)
+                await transaction.save_run(begun)
+                return Answer(concurrency=slots, reservation_usd=limit_usd)
+            plan = await self._begin_again(transaction, run)
+        key = self._known[run.run_id][0]
+        self.reconciler.show_later(key, plan)
+        self.reconciler.wake(key)
+        return Answer(directive=Directive.STOP, reason="others got its slots before its pod could start")
+
+    async def _slots_at_last(self, transaction: Transaction, run: RunRecord) -> int:
+        """Return how many slots a run gets whose pod starts late; 0 where its account has none left."""
+        channel = self.cluster.observe(self._known[run.run_id][0]).channel
+        limit = slot_limit(channel.spec, run.step) if channel and channel.spec else None
+        if run.account is None or limit is None:
+            return run.concurrency
+        mine = replace(claim_of_run(run, most=most_at_once(run.step, self.reconciler.rules)), held=0)
+        others = await self.reconciler.slot_claims(transaction, run.account)
+        return decide_grant(limit, [*others, mine], run.run_id)
+
+    async def _begin_again(self, transaction: Transaction, run: RunRecord) -> Plan:
+        """Close a run that nothing was paid under, so that its film waits for a slot like any other."""
+        record = await transaction.load_task(run.task_uid)
+        if record is None:
+            raise _refusal(HTTPStatus.FORBIDDEN, "this run has no task any more")
+        runs = {other.run_id: other for other in await transaction.load_runs(record.uid)}
+        draft = Draft(record=record, runs=runs, now=self.reconciler.clock())
+        begin_again(draft, run)
+        draft.actions.append(DeleteRun(job_name=run.job_name))
+        draft.change(waiting_reason=None, message=f"run {run.number}: others got its slots before its pod could start")
+        plan = draft.plan()
+        await record_plan(transaction, plan, time_zone=self.reconciler.zone_of(record))
+        return plan
 
     async def _limit_usd(self, transaction: Transaction, run: RunRecord) -> Decimal:
         """Return what the run may spend by the caps as they are now: people lower them while it works."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from videotask_contract.report import Progress
 from videotask_operator.core.model import Claim, RunRecord
+
+_PATIENCE_WITH_PODS: Final = timedelta(minutes=5)
+"""Long enough to pull an image or to add a node; a pod that lacks its Secret or its volume waits for a person."""
 
 
 def fair_shares(limit: int, claims: Iterable[Claim]) -> dict[str, int]:
@@ -51,6 +56,14 @@ def held_after(run: RunRecord, progress: Progress) -> int:
     if progress.total > 0:
         held = min(held, progress.total - progress.done)
     return max(held, 1)
+
+
+def gave_slots_back(run: RunRecord, *, now: datetime) -> bool:
+    """Tell whether an open run holds no slots, because its pod has not begun for so long: others need not wait for it.
+
+    It gets some anew when its pod asks for the start permit after all.
+    """
+    return run.permitted_at is None and now - run.opened_at > _PATIENCE_WITH_PODS
 
 
 def claim_of_run(run: RunRecord, *, most: int) -> Claim:

@@ -37,6 +37,7 @@ _LAID_DOWN = {
 }
 """Waiting reasons of a film that has given its place back."""
 _MINUTES = (1, 5, 15, 60)
+_PATIENCE_WITH_PODS = timedelta(minutes=5)
 _NO_ATTEMPT = {FailureClass.LOST, FailureClass.INTERRUPTED, FailureClass.NOT_PERMITTED}
 _FREE_LOSSES = 5
 _ERROR_AT_ONCE = {FailureClass.BAD_INPUT, FailureClass.REFUSED, FailureClass.PERMANENT, FailureClass.ACCOUNT}
@@ -230,7 +231,9 @@ def _check_open_runs(world: World, after) -> None:
     hold(Law.ONE_RUN, all(count == 1 for count in per_task.values()), per_task)
     slots: Counter[str] = Counter()
     for run in open_runs:
-        if run.account is not None and world.channel_of[run.task_uid] == "dunes":
+        # One whose pod did not begin for so long makes no calls, and asks anew before its first.
+        counts = run.permitted_at is not None or world.now - run.opened_at <= _PATIENCE_WITH_PODS
+        if counts and run.account is not None and world.channel_of[run.task_uid] == "dunes":
             slots[run.account] += run.concurrency
     hold(Law.SLOTS, all(count <= 2 for count in slots.values()), slots)
 
