@@ -36,6 +36,7 @@ from videotask_operator.core.model import (
     Observation,
     Plan,
     RunOrder,
+    RunRecord,
     TaskKey,
     TaskRecord,
     TaskResource,
@@ -129,6 +130,8 @@ class Reconciler:
         self._doubts: dict[TaskKey, str] = {}
         """Pods with a start permit that were never seen, and whose run would be closed without their word."""
         self._gone_pods: set[str] = set()
+        self._podless: dict[TaskKey, tuple[str, datetime]] = {}
+        """Open runs of which no living pod is seen, by id, and since when."""
         self.out_of_sight: set[TaskKey] = set()
         """Films on record whose namespace is not watched or cannot be read; nothing is decided about them."""
         self._zones: dict[tuple[str, str], str] = {}
@@ -395,8 +398,20 @@ class Reconciler:
             now=now,
             fresh_id=uuid.uuid4().hex,
             rules=self.rules,
+            podless_since=self._podless_since(key, runs, observed, now),
             account_blocks=await self._account_blocks(transaction, observed.channel) if record else (),
         )
+
+    def _podless_since(
+        self, key: TaskKey, runs: Iterable[RunRecord], observed: Observation, now: datetime
+    ) -> datetime | None:
+        run = next((run for run in runs if run.is_open), None)
+        if run is None or any(pod.run_id == run.run_id and not pod.finished for pod in observed.pods):
+            self._podless.pop(key, None)
+            return None
+        run_id, since = self._podless.get(key, (run.run_id, now))
+        self._podless[key] = (run.run_id, since if run_id == run.run_id else now)
+        return self._podless[key][1]
 
     async def _account_blocks(
         self, transaction: Transaction, channel: ChannelResource | None

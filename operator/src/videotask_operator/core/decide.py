@@ -469,6 +469,7 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
         spec=task.spec if task else None,
         channel=_channel_spec(situation),
         rules=situation.rules,
+        podless_since=situation.podless_since,
     )
     is_made = run.job_created_at is not None or any(job.run_id == run.run_id for job in situation.observed.jobs)
     if task is not None and task.spec is not None and not is_made:

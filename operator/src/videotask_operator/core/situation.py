@@ -47,5 +47,7 @@ class Situation:
     """What earlier resources of the same name paid; loaded while the task is queued."""
     slot_claims: tuple[Claim, ...] = ()
     """Who else has slots, or waits for some, on the provider account of the task's current step."""
+    podless_since: datetime | None = None
+    """Since when no living pod of the open run is seen; None while one is, or after a restart until the first look."""
     account_blocks: tuple[AccountBlock, ...] = ()
     """The blocks on accounts of the task's channel."""

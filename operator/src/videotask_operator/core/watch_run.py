@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import ValidationError
@@ -31,8 +31,9 @@ def watch_run(
     spec: VideoTaskSpec | None,
     channel: ChannelSpec | None,
     rules: Rules,
+    podless_since: datetime | None = None,
 ) -> None:
-    """Look at an open run that nobody asked to stop."""
+    """Look at an open run that nobody asked to stop; `podless_since` is since when it has no living pod."""
     job = _job_of(run, observed)
     pods = _pods_of(run, observed)
     if job is None and run.job_created_at is None:
@@ -50,7 +51,7 @@ def watch_run(
         return
     if _is_unreachable(draft, pods):
         return
-    _tell_what_holds_it_up(draft, run, job, pods, rules)
+    _tell_what_holds_it_up(draft, run, job, pods, rules, podless_since)
 
 
 def end_run(draft: Draft, run: RunRecord, *, observed: Observation) -> bool:
@@ -175,12 +176,20 @@ def _close_silent(draft: Draft, run: RunRecord, job: JobSeen | None, rules: Rule
 
 
 def _tell_what_holds_it_up(
-    draft: Draft, run: RunRecord, job: JobSeen | None, pods: list[PodSeen], rules: Rules
+    draft: Draft,
+    run: RunRecord,
+    job: JobSeen | None,
+    pods: list[PodSeen],
+    rules: Rules,
+    podless_since: datetime | None,
 ) -> None:
     waiting = [pod for pod in pods if not pod.finished and not pod.running]
     # A pod that asked for the start permit has started, whatever a late watch still shows.
-    running = any(pod.running for pod in pods) or (run.permitted_at is not None and not waiting)
     patience = timedelta(seconds=rules.never_starting_seconds)
+    if run.permitted_at is not None and podless_since is not None:
+        _tell_of_missing_pod(draft, run, podless_since + patience)
+        return
+    running = any(pod.running for pod in pods) or (run.permitted_at is not None and not waiting)
     since = waiting[-1].created_at if waiting else job.created_at if job and not pods else None
     if running or since is None:
         if draft.record.waiting_reason == "PodCannotStart":
@@ -195,6 +204,20 @@ def _tell_what_holds_it_up(
     draft.wait(
         "PodCannotStart",
         f"{reason}: {detail}; {_ADVICE.get(reason, 'kubectl describe pod tells more')}. No attempt is consumed.",
+        until=draft.now + timedelta(seconds=60),
+        warn=True,
+    )
+
+
+def _tell_of_missing_pod(draft: Draft, run: RunRecord, due_at: datetime) -> None:
+    """Say that a run's pod was evicted and that its Job, which is active, makes no other."""
+    if draft.now < due_at:
+        draft.look_again(due_at)
+        return
+    draft.wait(
+        "PodCannotStart",
+        f"NoPod: the pod of run {run.number} is gone and its Job makes no other; a quota or an admission webhook may "
+        f"refuse it: kubectl describe job {run.job_name} -n {draft.record.namespace}. No attempt is consumed.",
         until=draft.now + timedelta(seconds=60),
         warn=True,
     )
