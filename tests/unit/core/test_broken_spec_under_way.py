@@ -65,7 +65,9 @@ def test_a_run_whose_job_was_not_made_yet_waits_and_says_for_what():
 
 
 def test_an_approved_film_is_finished_whatever_was_broken_since():
-    assert plan_of(a_situation().with_resource(BROKEN).with_record(phase=Phase.APPROVED)).record.phase is Phase.COMPLETED
+    assert (
+        plan_of(a_situation().with_resource(BROKEN).with_record(phase=Phase.APPROVED)).record.phase is Phase.COMPLETED
+    )
 
 
 @pytest.mark.parametrize(

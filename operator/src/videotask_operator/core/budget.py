@@ -63,9 +63,7 @@ def decide_reservation(
     return Reservation(usd=Decimal(0), refusal=refusal, advice=advice)
 
 
-def limit_of_run(
-    run: RunRecord, *, spec: VideoTaskSpec | None, channel: ChannelSpec | None, money: Money
-) -> Decimal:
+def limit_of_run(run: RunRecord, *, spec: VideoTaskSpec | None, channel: ChannelSpec | None, money: Money) -> Decimal:
     """Return what an open run may spend in all by the caps as they are now, in dollars; never more than it reserved.
 
     A cap that a person lowered holds at once for the calls not yet begun. `money` counts the run's whole reservation,

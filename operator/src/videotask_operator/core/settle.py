@@ -58,7 +58,7 @@ def _lacks_film(run: RunRecord, report: FinalReport) -> bool:
 
 
 def _what_is_missing(run: RunRecord, report: FinalReport) -> str:
-    if report.done == report.total and _lacks_film(run, report):
+    if report.done >= report.total and _lacks_film(run, report):
         return "the assembly reports that it is done and names no film with anything in it"
     return f"only {report.done} of {report.total} items are done"
 

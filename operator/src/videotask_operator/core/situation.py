@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 
 from videotask_contract.prices import PriceTable
 from videotask_contract.steps import Provider, Step

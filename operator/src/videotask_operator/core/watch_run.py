@@ -51,7 +51,7 @@ def watch_run(
         return
     if _is_unreachable(draft, pods):
         return
-    _tell_what_holds_it_up(draft, run, job, pods, rules, podless_since)
+    _tell_what_holds_it_up(draft, run, job, pods, rules, podless_since=podless_since)
 
 
 def end_run(draft: Draft, run: RunRecord, *, observed: Observation) -> bool:
@@ -181,6 +181,7 @@ def _tell_what_holds_it_up(
     job: JobSeen | None,
     pods: list[PodSeen],
     rules: Rules,
+    *,
     podless_since: datetime | None,
 ) -> None:
     waiting = [pod for pod in pods if not pod.finished and not pod.running]
