@@ -133,7 +133,11 @@ class TestTheQueue:
                 "voice: missing",
             ),
             (a_situation(quality={"imageModel": "no-such-model"}), "NoPrice", "no-such-model"),
-            (a_situation().but(earlier=EarlierFilms(cost_usd=Decimal("4.20"), attempt=1)), "EarlierFilm", "4.20 dollars"),
+            (
+                a_situation().but(earlier=EarlierFilms(cost_usd=Decimal("4.20"), attempt=1)),
+                "EarlierFilm",
+                "4.20 dollars",
+            ),
             (a_situation().with_resource(replace(a_resource(), spec=None, spec_error="title: x")), "InvalidSpec", "x"),
         ],
     )
@@ -158,7 +162,11 @@ class TestTheQueue:
         assert "scene-2" in plan.record.message
 
     def test_a_recreated_resource_goes_on_with_a_persons_word(self):
-        plan = plan_of(a_situation(attempt=2).with_record().but(admitted=True, earlier=EarlierFilms(cost_usd=Decimal(4), attempt=1)))
+        plan = plan_of(
+            a_situation(attempt=2)
+            .with_record()
+            .but(admitted=True, earlier=EarlierFilms(cost_usd=Decimal(4), attempt=1))
+        )
         assert plan.record.phase is Phase.CLAIMED
 
     def test_the_estimate_stands_before_the_first_call(self):
@@ -509,7 +517,7 @@ class TestStopping:
         back = plan_of(a_situation().with_record(**_fields(away)).with_runs(quota).but(admitted=True)).record
         waits = plan_of(a_situation().with_record(**_fields(back)).with_runs(quota).but(admitted=True))
         assert (waits.record.phase, waits.runs, waits.look_again_at) == (Phase.GENERATING_VIDEO, (), at)
-        assert waits.record.waiting_reason == "RetryScheduled"
+        assert waits.record.waiting_reason == "RetryLater"
         assert waits.record.message == "attempt 2 of 5 at 21:00 UTC: Kling 429"
 
     def test_a_raised_attempt_does_not_wait_for_the_next_ones_time(self):

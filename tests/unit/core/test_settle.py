@@ -75,7 +75,7 @@ def test_the_next_attempt_is_told_with_its_number_its_time_and_the_providers_wor
     record = a_record(phase=Phase.GENERATING_VIDEO, step=Step.VIDEO_GENERATION, step_attempt=2)
     draft = settle(run, a_failed_report(run, failure), record=record)
     assert draft.record.message == "attempt 3 of 5 at 12:14 UTC: Kling 503: busy"
-    assert draft.record.waiting_reason == "RetryScheduled"
+    assert draft.record.waiting_reason == "RetryLater"
 
 
 def test_done_without_a_single_item_is_not_done():

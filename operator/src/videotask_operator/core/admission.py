@@ -23,14 +23,16 @@ _LAID_DOWN: Final = frozenset(
         "InvalidChange",
         "InvalidSpec",
         "NarrationTooLong",
+        "NoPrice",
         "RedoRefused",
         "Rejected",
+        "RetryLater",
         "TakeHeld",
         "WaitingForTurn",
     },
 )
-"""Waiting reasons of a film under way that has given its place back: neither a refused key nor a person who is away
-must starve other channels."""
+"""Waiting reasons of a film under way that has given its place back: neither a refused key, nor a daily quota, nor a
+person who is away must starve other channels."""
 _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 

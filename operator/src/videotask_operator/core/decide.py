@@ -600,7 +600,8 @@ def _waits_for_retry(draft: Draft, situation: Situation, spec: VideoTaskSpec) ->
     if record.next_attempt_at is None or draft.now >= record.next_attempt_at:
         return False
     if spec.attempt > record.attempt:
-        draft.change(attempt=spec.attempt, step_attempt=1, lost_runs=0, next_attempt_at=None, waiting_reason=None)
+        reason = None if holds_place(record.phase, record.waiting_reason) else "WaitingForTurn"
+        draft.change(attempt=spec.attempt, step_attempt=1, lost_runs=0, next_attempt_at=None, waiting_reason=reason)
         draft.tell("Retried", f"attempt {spec.attempt}: goes on at once, at a person's word")
         return False
     wait_for_retry(draft, max_attempts=situation.rules.retry.max_attempts)

@@ -22,14 +22,25 @@ from videotask_operator.core.breaker import CHANNEL_BLOCKED
 from videotask_operator.core.changes import FINAL, REFUSALS
 from videotask_operator.core.model import RunOutcome, RunRecord, TaskRecord, Transition
 from videotask_operator.core.pause import CHANNEL_PAUSED, FLEET_PAUSED
+from videotask_operator.core.settle import RETRY_LATER
 from videotask_operator.core.watch_run import UNREACHABLE
 
 HISTORY_LENGTH = 40
 _LAID_ASIDE = frozenset({CHANNEL_BLOCKED, CHANNEL_PAUSED, FLEET_PAUSED})
 """Nothing new begins for it, until a person mends the account or ends the pause."""
+_RETRIES = frozenset({"RetryScheduled", RETRY_LATER})
 CLEAN_UP_FAILED = "CleanUpFailed"
 _WAITS_FOR_INPUT = frozenset(
-    {"InvalidSpec", "InvalidSpecPending", "ChannelNotFound", "ChannelInvalid", "NoPrice", "EarlierFilm", FINAL, *REFUSALS},
+    {
+        "InvalidSpec",
+        "InvalidSpecPending",
+        "ChannelNotFound",
+        "ChannelInvalid",
+        "NoPrice",
+        "EarlierFilm",
+        FINAL,
+        *REFUSALS,
+    },
 )
 """Reasons with which the spec as it is cannot be followed."""
 
@@ -147,7 +158,7 @@ def _conditions(
     facts: list[tuple[str, bool, str]] = [
         ("Accepted", reason not in _WAITS_FOR_INPUT, reason if reason in _WAITS_FOR_INPUT else "Valid"),
         ("PodStarting", reason != "PodCannotStart", reason if reason == "PodCannotStart" else "NothingHoldsItUp"),
-        ("RetryScheduled", reason == "RetryScheduled", reason if reason == "RetryScheduled" else "NoRetry"),
+        ("RetryScheduled", reason in _RETRIES, "RetryScheduled" if reason in _RETRIES else "NoRetry"),
         ("AwaitingApproval", record.review_gate is not None, "OnShow" if record.review_gate else "NothingOnShow"),
         ("LaidAside", reason in _LAID_ASIDE, reason if reason in _LAID_ASIDE else "NothingHoldsItBack"),
         _attention(record, clean_up_failure),

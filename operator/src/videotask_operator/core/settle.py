@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -12,9 +13,14 @@ from videotask_contract.phases import Phase
 from videotask_contract.report import Film, FinalReport
 from videotask_contract.resources import FilmStatus
 from videotask_contract.steps import TRAITS, Gate, Step, next_step
+from videotask_operator.core.admission import holds_place
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import DeleteRun, RunOutcome, RunRecord, TaskRecord
 from videotask_operator.core.retry import RetryRules, Verdict, decide_retry
+
+RETRY_LATER: Final = "RetryLater"
+"""Reason of a film whose next attempt is far: it asks for a place of the fleet again when its time has come."""
+_KEEPS_ITS_PLACE: Final = timedelta(minutes=10)
 
 
 def settle_report(draft: Draft, run: RunRecord, report: FinalReport, *, rules: RetryRules) -> None:
@@ -132,7 +138,10 @@ def wait_for_retry(draft: Draft, *, max_attempts: int) -> None:
     why = f": {failed[-1].failure_message}" if failed else ""
     when = f"{at:%H:%M} UTC" if at else "once"
     words = f"attempt {record.step_attempt} of {max_attempts} at {when}{why}"
-    draft.wait("RetryScheduled", words, until=at, warn=True)
+    # One that has given its place back waits without one to the end, however short the rest of its time is.
+    is_long = at is not None and at - draft.now > _KEEPS_ITS_PLACE
+    lays_down = is_long or not holds_place(record.phase, record.waiting_reason)
+    draft.wait(RETRY_LATER if lays_down else "RetryScheduled", words, until=at, warn=True)
 
 
 def _mark_ledger_read(draft: Draft, run: RunRecord, report: FinalReport) -> None:

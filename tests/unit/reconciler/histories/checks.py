@@ -30,8 +30,10 @@ _LAID_DOWN = {
     "InvalidChange",
     "InvalidSpec",
     "NarrationTooLong",
+    "NoPrice",
     "RedoRefused",
     "Rejected",
+    "RetryLater",
     "TakeHeld",
     "WaitingForTurn",
 }

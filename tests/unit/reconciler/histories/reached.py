@@ -90,6 +90,7 @@ REASONS = frozenset(
         "WaitingForTurn",
         "WaitingForSlot",
         "RetryScheduled",
+        "RetryLater",
         "AwaitingApproval",
         "Rejected",
         "PodCannotStart",
