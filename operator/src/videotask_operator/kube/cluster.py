@@ -179,24 +179,13 @@ class KubeCluster:
     async def create_run(self, order: RunOrder) -> None:
         """Create ConfigMap and Job; both are there already under this run id is success.
 
-        Both requests go out at once: until the kubelet has found the ConfigMap the pod does not start, and a second
-        call makes good what one of them missed. Raises ForeignJobError where one of the names is taken by another,
-        ApiUnavailableError and ApiRefusedError as the API server says.
+        The ConfigMap comes first: whoever sees the Job takes the run as begun, and no later call would make good a
+        ConfigMap that was refused or that we were stopped before. Raises ForeignJobError where one of the names is
+        taken by another, ApiUnavailableError and ApiRefusedError as the API server says.
         """
-        outcomes = await asyncio.gather(
-            self._create_or_adopt(core("configmaps", order.key.namespace), build_config_map(order), order),
-            self._create_or_adopt(objects(Kind.JOB, order.key.namespace), build_job(order, self._jobs), order),
-            return_exceptions=True,
-        )
-        config_map, job = outcomes
-        if isinstance(config_map, ForeignJobError) and isinstance(job, dict):
-            # A Job of ours must not read what somebody else wrote.
-            await self._api.delete(one(Kind.JOB, order.key.namespace, order.job_name), uid=job["metadata"]["uid"])
-        for outcome in (job, config_map):
-            if isinstance(outcome, BaseException):
-                raise outcome
-        if isinstance(job, dict):
-            self._cache.put(Kind.JOB, job)
+        await self._create_or_adopt(core("configmaps", order.key.namespace), build_config_map(order), order)
+        jobs = objects(Kind.JOB, order.key.namespace)
+        self._cache.put(Kind.JOB, await self._create_or_adopt(jobs, build_job(order, self._jobs), order))
 
     async def delete_run(self, key: TaskKey, job_name: str) -> None:
         """Delete Job, pods and ConfigMap in the background; gone already is success, and a foreign one is left."""
