@@ -412,7 +412,6 @@ def _is_freed_later(call: PaidCall) -> bool:
 
 
 def _spend_of(call: PaidCall) -> Spend:
-    last = call.closed or call.accepted or call.intent
     return Spend(
         call_id=call.call_id,
         run_id=call.intent.run_id,
@@ -420,7 +419,8 @@ def _spend_of(call: PaidCall) -> Spend:
         model=call.intent.model or "",
         amount_usd=call.amount_usd,
         certainty=Certainty.POSSIBLY if call.is_open else Certainty.SETTLED,
-        at=last.at,
+        # The day it was made on, whichever run settles it: on a later day nothing was held for it.
+        at=call.intent.at,
     )
 
 
