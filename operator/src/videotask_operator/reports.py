@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from videotask_contract.errors import FailureClass
+from videotask_contract.errors import FailureClass, TransientError
 from videotask_contract.report import (
     FINAL_PATH,
     PERMIT_PATH,
@@ -30,7 +30,7 @@ from videotask_operator.core.budget import limit_of_run
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import Caller, DeleteRun, Plan, RunRecord, TaskKey, TaskRecord
 from videotask_operator.core.order import most_at_once, slot_limit
-from videotask_operator.core.ports import NotLeaderError, Transaction
+from videotask_operator.core.ports import NotLeaderError, StoreUnavailableError, Transaction
 from videotask_operator.core.settle import begin_again, settle_report
 from videotask_operator.core.slots import claim_of_run, decide_grant, gave_slots_back, regrant
 from videotask_operator.reconciler import Reconciler, record_plan, record_report
@@ -268,7 +268,11 @@ class ReportServer:
         """Return the caller's run, as first seen; "no such run" and "not yours" have one answer for a stranger."""
         run_id = request.match_info["run_id"]
         known = self._known.get(run_id) or await self._look_up(run_id)
-        if known is None or not await self.cluster.owns_run(caller, known[1], known[0]):
+        if known is not None and not await self.cluster.owns_run(caller, known[1], known[0]):
+            # A pod that is gone from the cluster may still work, and the run says now that it has the start permit.
+            known = (known[0], await self._now(run_id))
+            known = known if await self.cluster.owns_run(caller, known[1], known[0]) else None
+        if known is None:
             log.warning("report_refused", run=run_id, pod=caller.pod_name)
             raise _refusal(HTTPStatus.FORBIDDEN, "this run is not this pod's")
         return known[1]
@@ -348,8 +352,11 @@ async def _refuse_politely(
         raise
     except NotLeaderError:
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "this operator does not decide now")
-    except Exception:
-        log.exception("report_not_recorded", path=request.path)
+    except Exception as error:
+        if isinstance(error, StoreUnavailableError | TransientError):
+            log.warning("report_not_recorded", path=request.path, error=str(error))
+        else:
+            log.exception("report_not_recorded", path=request.path)
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "the report could not be recorded; try again")
 
 

@@ -45,13 +45,17 @@ _PERMIT_REQUEST_SECONDS: Final = 6.0
 """A step has nothing else to do meanwhile, and one that asks anew too soon doubles the work of a busy operator."""
 REFUSAL_PATIENCE_SECONDS: Final = 15.0
 """An operator that has just started may not have seen this pod yet; a loser is told so with 200 and "stop"."""
+_NOT_OURS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+"""The token is not valid any more, as is that of a deleted pod; or the run is not this pod's."""
 
 
 class Reporter:
     """One run's line to the operator. The token file is read for each request, since the kubelet rotates it."""
 
-    def __init__(self, task: TaskFile) -> None:
+    def __init__(self, task: TaskFile, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._run_id = task.run_id
+        self._clock = clock
+        self._refused_since: float | None = None
         self._http = httpx.AsyncClient(base_url=task.report_url, timeout=_REQUEST_SECONDS, trust_env=False)
 
     async def __aenter__(self) -> Self:
@@ -94,11 +98,28 @@ class Reporter:
         )
 
     async def send_progress(self, progress: Progress) -> Answer | None:
-        """Send how far the run is; None when nobody heard it."""
+        """Send how far the run is; None when nobody heard it. Refused for 15 s it is told to stop.
+
+        A pod that the operator does not know any more was deleted, and another may be given its run.
+        """
         response = await self._post(PROGRESS_PATH, progress)
+        if response is not None and response.status_code in _NOT_OURS:
+            return self._stop_if_refused_for_long(response)
         if response is None or response.status_code != HTTPStatus.OK:
             return None
+        self._refused_since = None
         return _parse_answer(response)
+
+    def _stop_if_refused_for_long(self, response: httpx.Response) -> Answer | None:
+        now = self._clock()
+        if self._refused_since is None:
+            self._refused_since = now
+        if now - self._refused_since < REFUSAL_PATIENCE_SECONDS:
+            return None
+        status, seconds = response.status_code, REFUSAL_PATIENCE_SECONDS
+        _log.warning("progress_refused_for_long", status=status, seconds=seconds)
+        reason = f"the report endpoint has refused this pod for {seconds:.0f} s, with {status}"
+        return Answer(directive=Directive.STOP, reason=reason)
 
     async def send_final(self, report: FinalReport) -> bool:
         """Send the last word for at most 3 s; True when the operator has committed it."""
