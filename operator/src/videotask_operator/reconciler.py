@@ -64,6 +64,8 @@ _REFUSED_JOB_SECONDS = 30
 """Until a Job that the cluster refused is tried again."""
 
 
+_LAST_TURN_SECONDS = 2.0
+"""For turns under way when a stop is asked; the program ends 4.5 s after it whatever happens."""
 def rules_of(settings: Settings) -> Rules:
     """Return the part of the settings that decisions depend on."""
     return Rules(
@@ -102,6 +104,8 @@ class Reconciler:
         self,
         *,
         cluster: ClusterPort,
+    again: bool = False
+    """Asked for while a worker turns it: it is looked at anew after that, and no other worker waits for it."""
         store: StorePort,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -127,6 +131,8 @@ class Reconciler:
         """Uids with no earlier resource of their name left to end."""
         self._pending: dict[TaskKey, list[Plan]] = {}
         self._retention = RetentionKeeper(cluster=cluster, store=store, clock=clock, wake=self.wake)
+        self._turning: set[asyncio.Task[Any]] = set()
+        """Workers that turn a key now: on a stop they finish it."""
         self._doubts: dict[TaskKey, str] = {}
         """Pods with a start permit that were never seen, and whose run would be closed without their word."""
         self._gone_pods: set[str] = set()
@@ -146,13 +152,18 @@ class Reconciler:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what is under way is finished, nothing new is begun."""
         self.cluster.on_change(self.wake)
-        workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+        workers = [asyncio.create_task(self._work(stop)) for _ in range(_WORKERS)]
         rounds = [asyncio.create_task(self._admit_forever()), asyncio.create_task(self._look_at_all_forever())]
         try:
             await stop.wait()
         finally:
             for task in (*workers, *rounds):
-                task.cancel()
+                if task not in self._turning:
+                    task.cancel()
+            if self._turning:
+                _, late = await asyncio.wait(tuple(self._turning), timeout=_LAST_TURN_SECONDS)
+                for worker in late:
+                    worker.cancel()
             await asyncio.gather(*workers, *rounds, return_exceptions=True)
             for seat in self._seats.values():
                 if seat.timer is not None:
@@ -169,8 +180,8 @@ class Reconciler:
         self._pending.setdefault(key, []).append(plan)
         self._free_closed(plan)
 
-    async def _work(self) -> None:
-        while True:
+    async def _work(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
             key = await self._queue.get()
             self._queued.discard(key)
             await self._turn(key)
@@ -190,7 +201,13 @@ class Reconciler:
             self._wake_later(key, pause)
             self._note_seen(key)  # one that cannot be decided holds up no other
         self.turned_at = self.clock()
+        if seat.lock.locked():
+            seat.again = True
+            return
+        me = asyncio.current_task()
 
+            if me is not None:
+                self._turning.add(me)
     def _note_seen(self, key: TaskKey) -> None:
         if self._unseen and key in self._unseen:
             self._unseen.discard(key)
@@ -202,6 +219,11 @@ class Reconciler:
         if seat.timer is not None:
             seat.timer.cancel()
         seat.timer = asyncio.get_running_loop().call_later(min(seconds, _MAX_SLEEP_SECONDS), self.wake, key)
+        finally:
+            self._turning -= {me}
+            if seat.again:
+                seat.again = False
+                self.wake(key)
 
     async def _look_at_all_forever(self) -> None:
         while True:
