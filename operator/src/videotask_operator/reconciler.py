@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from videotask_contract.errors import PermanentError
+from videotask_contract.errors import PermanentError, TransientError
 from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
 from videotask_contract.steps import Step
@@ -42,7 +42,14 @@ from videotask_operator.core.model import (
     TaskResource,
 )
 from videotask_operator.core.order import account_name, most_at_once
-from videotask_operator.core.ports import ClusterPort, ForeignJobError, NotLeaderError, StorePort, Transaction
+from videotask_operator.core.ports import (
+    ClusterPort,
+    ForeignJobError,
+    NotLeaderError,
+    StorePort,
+    StoreUnavailableError,
+    Transaction,
+)
 from videotask_operator.core.projection import HISTORY_LENGTH, project_status
 from videotask_operator.core.retry import RetryRules
 from videotask_operator.core.situation import Rules, Situation
@@ -62,6 +69,9 @@ _FIRST_LOOK_SECONDS = 0.2
 _UNSEEN_POD_SECONDS = 5
 _REFUSED_JOB_SECONDS = 30
 """Until a Job that the cluster refused is tried again."""
+_OUTAGE_OVER_SECONDS = 60
+"""Twice the longest time between two tries of one thing, ten seconds for a film and a resync for all, and more."""
+_SHOWN_ENDS = frozenset(phase.resource for phase in TERMINAL)
 
 
 _LAST_TURN_SECONDS = 2.0
@@ -145,6 +155,8 @@ class Reconciler:
         """Films that wait for nothing but a slot, by account and uid."""
         self._look_wanted = asyncio.Event()
         self._channels_shown: dict[str, dict[str, Any]] = {}
+        self._outages: dict[str, datetime] = {}
+        """Outages that were logged and are not over, and when each was last met."""
         """What each Channel's status said last, by uid: a cache that lags must not make one event two."""
 
     # --- running --------------------------------------------------------------------------------------------
@@ -194,10 +206,10 @@ class Reconciler:
             self._note_seen(key)
         except NotLeaderError:
             self._wake_later(key, 2.0)
-        except Exception:
+        except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
             pause = _ERROR_PAUSE_SECONDS[min(seat.errors, len(_ERROR_PAUSE_SECONDS) - 1)]
             seat.errors += 1
-            log.exception("reconcile_failed", task=str(key), retry_after_seconds=pause)
+            self._log_failure("reconcile_failed", error, task=str(key))
             self._wake_later(key, pause)
             self._note_seen(key)  # one that cannot be decided holds up no other
         self.turned_at = self.clock()
@@ -213,6 +225,26 @@ class Reconciler:
             self._unseen.discard(key)
             if not self._unseen:
                 self._admission_wanted.set()
+
+    def _log_failure(self, event: str, error: Exception, **facts: object) -> None:
+        """Log what went wrong; an outage once, in a line: of the record for all, of the API server for each film."""
+        if not isinstance(error, StoreUnavailableError | TransientError):
+            log.error(event, exc_info=error, **facts)
+            return
+        name = type(error).__name__
+        outage = (
+            name if isinstance(error, StoreUnavailableError) else f"{name} {event} {sorted(facts.values(), key=str)}"
+        )
+        if outage not in self._outages:
+            log.warning("outage_began", failed=event, error=f"{name}: {error}", **facts)
+        self._outages[outage] = self.clock()
+
+    def _forget_outages(self) -> None:
+        """Count as over what has not been seen for a while: the next of its kind is logged again."""
+        long_ago = self.clock() - timedelta(seconds=_OUTAGE_OVER_SECONDS)
+        for outage in [outage for outage, at in self._outages.items() if at < long_ago]:
+            del self._outages[outage]
+            log.info("outage_over", outage=outage)
 
     def _wake_later(self, key: TaskKey, seconds: float) -> None:
         seat = self._seats.setdefault(key, _Seat())
@@ -242,18 +274,22 @@ class Reconciler:
 
     async def _look_at_all(self) -> None:
         if not self.cluster.is_synced:
+        self._forget_outages()
             return
         if self._unseen is None:
+        is_first = self._unseen is None
             self._unseen = set(self.cluster.task_keys())
         for key in self.cluster.task_keys():
-            self.wake(key)
+            # A film that is over stays so; an event wakes it, and its files' time is looked after apart from this.
+            if is_first or not self._shows_its_end(key):
+                self.wake(key)
         try:
             async with self.store.transaction() as transaction:
                 unfinished = await transaction.load_unfinished_uids()
         except NotLeaderError:
             raise
-        except Exception:
-            log.exception("unfinished_tasks_not_loaded")
+        except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
+            self._log_failure("unfinished_tasks_not_loaded", error)
             return
         for _, key in unfinished:
             self.wake(key)
@@ -263,12 +299,16 @@ class Reconciler:
         await self._keep_retention()
 
     async def _keep_retention(self) -> None:
+    def _shows_its_end(self, key: TaskKey) -> bool:
+        task = self.cluster.observe(key).task
+        return task is not None and task.status.get("phase") in _SHOWN_ENDS
+
         try:
             await self._retention.look()
         except NotLeaderError:
             raise
-        except Exception:
-            log.exception("retention_not_kept")
+        except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
+            self._log_failure("retention_not_kept", error)
 
     async def _show_channel(self, channel: ChannelResource) -> None:
         now = self.clock()
@@ -295,8 +335,8 @@ class Reconciler:
                 await self.cluster.post_channel_event(channel, event)
         except NotLeaderError:
             raise
-        except Exception:
-            log.exception("channel_not_shown", channel=f"{channel.namespace}/{channel.name}")
+        except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
+            self._log_failure("channel_not_shown", error, channel=f"{channel.namespace}/{channel.name}")
 
     def zone_of(self, record: TaskRecord) -> str:
         """Return the time zone of a task's channel, as last seen: its money has one day, also when it is deleted."""
@@ -639,8 +679,8 @@ class Reconciler:
                 await self._admit()
             except NotLeaderError:
                 await asyncio.sleep(1)
-            except Exception:
-                log.exception("admission_failed")
+            except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
+                self._log_failure("admission_failed", error)
                 await asyncio.sleep(1)
                 self._admission_wanted.set()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from videotask_operator.core.model import ChannelResource, JobSeen, PodSeen, TaskKey, TaskResource
@@ -221,6 +221,8 @@ class Cache:
         if kind is Kind.TASK:
             return frozenset({TaskKey(meta.namespace, meta.name)})
         if kind is Kind.CHANNEL:
+            if before is not None and after is not None and _means_the_same(before.value, after.value):
+                return frozenset()
             return frozenset(self._tasks_of_channel(meta.namespace, meta.name))
         return frozenset({meta.key}) if meta.key else frozenset()
 
@@ -236,6 +238,13 @@ class Cache:
 
     def _shelf(self, kind: Kind, namespace: str) -> _Shelf:
         return self._shelves.setdefault((kind, namespace), _Shelf())
+
+
+def _means_the_same(before: Value, after: Value) -> bool:
+    """Tell whether only a Channel's status changed, which we write ourselves: it has no word on any film."""
+    if not isinstance(before, ChannelResource) or not isinstance(after, ChannelResource):
+        return False
+    return replace(before, status=after.status) == after
 
 
 def _is_newer(version: int | None, known: int | None) -> bool:
