@@ -56,6 +56,7 @@ from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.slots import claim_of_run, gave_slots_back
 from videotask_operator.retention import RetentionKeeper
 from videotask_operator.settings import Settings
+from videotask_operator.store.days import is_known_zone
 
 log = structlog.get_logger()
 
@@ -63,19 +64,19 @@ _WORKERS = 8
 _ERROR_PAUSE_SECONDS = (0.5, 1, 2, 5, 10)
 _MAX_TURNS = 20
 """Decisions in a row for one task before others get their turn."""
+_LAST_TURN_SECONDS = 2.0
+"""For turns under way when a stop is asked; the program ends 4.5 s after it whatever happens."""
 _MAX_SLEEP_SECONDS = 3600.0
 _FIRST_LOOK_SECONDS = 0.2
 """Between tries of the first look, until the cluster's lists are there."""
-_UNSEEN_POD_SECONDS = 5
-_REFUSED_JOB_SECONDS = 30
-"""Until a Job that the cluster refused is tried again."""
 _OUTAGE_OVER_SECONDS = 60
 """Twice the longest time between two tries of one thing, ten seconds for a film and a resync for all, and more."""
 _SHOWN_ENDS = frozenset(phase.resource for phase in TERMINAL)
+_UNSEEN_POD_SECONDS = 5
+_REFUSED_JOB_SECONDS = 30
+"""Until a Job that the cluster refused is tried again."""
 
 
-_LAST_TURN_SECONDS = 2.0
-"""For turns under way when a stop is asked; the program ends 4.5 s after it whatever happens."""
 def rules_of(settings: Settings) -> Rules:
     """Return the part of the settings that decisions depend on."""
     return Rules(
@@ -103,6 +104,8 @@ class _Seat:
     """A key's place in the queue: at most one worker turns a key at a time."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    again: bool = False
+    """Asked for while a worker turns it: it is looked at anew after that, and no other worker waits for it."""
     errors: int = 0
     timer: asyncio.TimerHandle | None = None
 
@@ -114,8 +117,6 @@ class Reconciler:
         self,
         *,
         cluster: ClusterPort,
-    again: bool = False
-    """Asked for while a worker turns it: it is looked at anew after that, and no other worker waits for it."""
         store: StorePort,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -130,6 +131,8 @@ class Reconciler:
         self._queue: asyncio.Queue[TaskKey] = asyncio.Queue()
         self._queued: set[TaskKey] = set()
         self._seats: dict[TaskKey, _Seat] = {}
+        self._turning: set[asyncio.Task[Any]] = set()
+        """Workers that turn a key now: on a stop they finish it."""
         self._admissible: dict[str, TaskRecord] = {}
         """Tasks that wait for nothing but a place, by uid: queued ones, and stopped ones that are to go on."""
         self._admitted: set[str] = set()
@@ -141,8 +144,6 @@ class Reconciler:
         """Uids with no earlier resource of their name left to end."""
         self._pending: dict[TaskKey, list[Plan]] = {}
         self._retention = RetentionKeeper(cluster=cluster, store=store, clock=clock, wake=self.wake)
-        self._turning: set[asyncio.Task[Any]] = set()
-        """Workers that turn a key now: on a stop they finish it."""
         self._doubts: dict[TaskKey, str] = {}
         """Pods with a start permit that were never seen, and whose run would be closed without their word."""
         self._gone_pods: set[str] = set()
@@ -154,9 +155,9 @@ class Reconciler:
         self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
         """Films that wait for nothing but a slot, by account and uid."""
         self._look_wanted = asyncio.Event()
-        self._channels_shown: dict[str, dict[str, Any]] = {}
         self._outages: dict[str, datetime] = {}
         """Outages that were logged and are not over, and when each was last met."""
+        self._channels_shown: dict[str, dict[str, Any]] = {}
         """What each Channel's status said last, by uid: a cache that lags must not make one event two."""
 
     # --- running --------------------------------------------------------------------------------------------
@@ -200,7 +201,13 @@ class Reconciler:
 
     async def _turn(self, key: TaskKey) -> None:
         seat = self._seats.setdefault(key, _Seat())
+        if seat.lock.locked():
+            seat.again = True
+            return
+        me = asyncio.current_task()
         try:
+            if me is not None:
+                self._turning.add(me)
             await self.reconcile(key)
             seat.errors = 0
             self._note_seen(key)
@@ -212,19 +219,12 @@ class Reconciler:
             self._log_failure("reconcile_failed", error, task=str(key))
             self._wake_later(key, pause)
             self._note_seen(key)  # one that cannot be decided holds up no other
+        finally:
+            self._turning -= {me}
+            if seat.again:
+                seat.again = False
+                self.wake(key)
         self.turned_at = self.clock()
-        if seat.lock.locked():
-            seat.again = True
-            return
-        me = asyncio.current_task()
-
-            if me is not None:
-                self._turning.add(me)
-    def _note_seen(self, key: TaskKey) -> None:
-        if self._unseen and key in self._unseen:
-            self._unseen.discard(key)
-            if not self._unseen:
-                self._admission_wanted.set()
 
     def _log_failure(self, event: str, error: Exception, **facts: object) -> None:
         """Log what went wrong; an outage once, in a line: of the record for all, of the API server for each film."""
@@ -246,16 +246,17 @@ class Reconciler:
             del self._outages[outage]
             log.info("outage_over", outage=outage)
 
+    def _note_seen(self, key: TaskKey) -> None:
+        if self._unseen and key in self._unseen:
+            self._unseen.discard(key)
+            if not self._unseen:
+                self._admission_wanted.set()
+
     def _wake_later(self, key: TaskKey, seconds: float) -> None:
         seat = self._seats.setdefault(key, _Seat())
         if seat.timer is not None:
             seat.timer.cancel()
         seat.timer = asyncio.get_running_loop().call_later(min(seconds, _MAX_SLEEP_SECONDS), self.wake, key)
-        finally:
-            self._turning -= {me}
-            if seat.again:
-                seat.again = False
-                self.wake(key)
 
     async def _look_at_all_forever(self) -> None:
         while True:
@@ -273,11 +274,11 @@ class Reconciler:
         self._look_wanted.set()
 
     async def _look_at_all(self) -> None:
-        if not self.cluster.is_synced:
         self._forget_outages()
+        if not self.cluster.is_synced:
             return
-        if self._unseen is None:
         is_first = self._unseen is None
+        if self._unseen is None:
             self._unseen = set(self.cluster.task_keys())
         for key in self.cluster.task_keys():
             # A film that is over stays so; an event wakes it, and its files' time is looked after apart from this.
@@ -298,11 +299,11 @@ class Reconciler:
                 await self._show_channel(channel)
         await self._keep_retention()
 
-    async def _keep_retention(self) -> None:
     def _shows_its_end(self, key: TaskKey) -> bool:
         task = self.cluster.observe(key).task
         return task is not None and task.status.get("phase") in _SHOWN_ENDS
 
+    async def _keep_retention(self) -> None:
         try:
             await self._retention.look()
         except NotLeaderError:
@@ -327,6 +328,7 @@ class Reconciler:
                 now=now,
                 blocks=blocks,
                 fleet_paused=self.settings.fleet_paused,
+                is_zone_known=is_known_zone(zone),
             )
             await self.cluster.save_channel_status(channel, status)
             event = channel_event(self._channels_shown.get(channel.uid, channel.status), status)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from videotask_contract.resources import ChannelStatus, Condition, to_json
 from videotask_operator.core.breaker import ACCOUNT_REFUSED, describe_block
 from videotask_operator.core.model import AccountBlock, ChannelResource, EventDraft, EventType
 from videotask_operator.core.pause import pause_hindrance
+
+TIME_ZONE_KNOWN: Final = "TimeZoneKnown"
 
 
 def project_channel_status(
@@ -21,21 +23,29 @@ def project_channel_status(
     now: datetime,
     blocks: Sequence[AccountBlock] = (),
     fleet_paused: bool = False,
+    is_zone_known: bool = True,
 ) -> dict[str, Any]:
-    """Return the whole status as JSON; Ready says whether a film of this channel could begin now, and why not."""
+    """Return the whole status as JSON; Ready says whether a film of this channel could begin now, and why not.
+
+    A time zone that nobody knows holds up no film, since its days are UTC's then: a condition of its own says so.
+    """
     problem = _problem(channel, blocks, fleet_paused=fleet_paused)
+    zones = () if is_zone_known else (_unknown_zone(channel, now),)
     status = ChannelStatus(
         observed_generation=channel.generation,
         active_tasks=active_tasks,
         spent_today_usd=f"{spent_usd:.4f}" if spent_usd is not None else None,
-        message=problem[1] if problem else "films can be made",
-        conditions=(_ready(channel, problem, now),),
+        message="; ".join((problem[1] if problem else "films can be made", *(zone.message for zone in zones))),
+        conditions=(_ready(channel, problem, now), *zones),
     )
     return to_json(status)
 
 
 def channel_event(before: Mapping[str, Any], after: Mapping[str, Any]) -> EventDraft | None:
-    """Return the event that a change of the status deserves: an account is refused, or works again; else None."""
+    """Return the event of a change: a zone is unknown, an account is refused or works again; else None."""
+    zone = _condition_of(after, TIME_ZONE_KNOWN)
+    if zone and not _condition_of(before, TIME_ZONE_KNOWN):
+        return EventDraft(type=EventType.WARNING, reason="TimeZoneUnknown", message=zone.get("message", ""))
     was, now = _ready_of(before), _ready_of(after)
     if now.get("reason") == ACCOUNT_REFUSED and was.get("reason") != ACCOUNT_REFUSED:
         return EventDraft(type=EventType.WARNING, reason=ACCOUNT_REFUSED, message=now.get("message", ""))
@@ -68,5 +78,23 @@ def _ready(channel: ChannelResource, problem: tuple[str, str] | None, now: datet
     )
 
 
+def _unknown_zone(channel: ChannelResource, now: datetime) -> Condition:
+    zone = channel.spec.budget.time_zone if channel.spec else ""
+    before = _condition_of(channel.status, TIME_ZONE_KNOWN)
+    return Condition(
+        type=TIME_ZONE_KNOWN,
+        status="False",
+        reason="TimeZoneUnknown",
+        message=f'no time zone is named "{zone}", so its days begin at midnight UTC; correct spec.budget.timeZone, '
+        'for example to "Europe/Lisbon"',
+        last_transition_time=before.get("lastTransitionTime", now),
+        observed_generation=channel.generation,
+    )
+
+
 def _ready_of(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((line for line in status.get("conditions", ()) if line.get("type") == "Ready"), {})
+    return _condition_of(status, "Ready")
+
+
+def _condition_of(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next((line for line in status.get("conditions", ()) if line.get("type") == name), {})

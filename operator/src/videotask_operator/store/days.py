@@ -27,10 +27,22 @@ def start_of_day(moment: datetime, time_zone: str) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=_zone(time_zone)).astimezone(UTC)
 
 
+def is_known_zone(time_zone: str) -> bool:
+    """Tell whether days are counted in this zone; in UTC where not."""
+    return _find_zone(time_zone) is not None
+
+
 @lru_cache(maxsize=256)
 def _zone(time_zone: str) -> tzinfo:
+    zone = _find_zone(time_zone)
+    if zone is None:
+        _log.warning("time_zone_unknown", time_zone=time_zone, used_instead="UTC")
+    return zone or UTC
+
+
+@lru_cache(maxsize=256)
+def _find_zone(time_zone: str) -> tzinfo | None:
     try:
         return ZoneInfo(time_zone)
     except (KeyError, ValueError, OSError):
-        _log.warning("time_zone_unknown", time_zone=time_zone, used_instead="UTC")
-        return UTC
+        return None
