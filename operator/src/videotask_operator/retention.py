@@ -13,7 +13,8 @@ from datetime import datetime
 import structlog
 
 from videotask_contract.errors import VideoTaskError
-from videotask_operator.core.model import EventDraft, EventType, TaskKey, TaskResource
+from videotask_contract.resources import Retention
+from videotask_operator.core.model import EventDraft, EventType, Observation, TaskKey, TaskResource
 from videotask_operator.core.ports import ClusterPort, ForeignJobError, StorePort, Transaction
 from videotask_operator.core.projection import CLEAN_UP_FAILED
 from videotask_operator.core.retention import (
@@ -45,6 +46,8 @@ class RetentionKeeper:
     """Jobs that could not be asked for while the cluster did not answer; it is told once."""
     _failures: dict[str, str] | None = None
     """What failed, in words, by uid; None until it was read."""
+    _wishes: dict[str, RetentionRecord] | None = None
+    """What was noted at the last look, by uid; None until it was read."""
 
     async def look(self) -> None:
         """Do what is due now."""
@@ -67,6 +70,23 @@ class RetentionKeeper:
             self._failures = _failures(await transaction.load_retention())
         return self._failures.get(uid)
 
+    async def note(self, transaction: Transaction, observed: Observation) -> None:
+        """Keep what a film's resource asks for now, with each decision: it may be deleted before the next look."""
+        task = observed.task
+        if task is None or task.spec is None:
+            return
+        if self._wishes is None:
+            self._wishes = {kept.task_uid: kept for kept in await transaction.load_retention()}
+        before = self._wishes.get(task.uid)
+        if before is not None:
+            is_noted = _wished(before, task.spec.retention, _claim_of(observed)) == before
+        else:
+            is_noted = not is_asked_for(task.spec.retention)
+        if not is_noted:
+            # What was loaded at the last look may have been cleaned since: only what is in the record now is changed.
+            known = {kept.task_uid: kept for kept in await transaction.load_retention()}
+            await _note(transaction, task, _claim_of(observed), known)
+
     async def _due(self) -> list[CleanUpOrder]:
         now = self.clock()
         shown: dict[str, str] = {}
@@ -74,10 +94,10 @@ class RetentionKeeper:
             known = {kept.task_uid: kept for kept in await transaction.load_retention()}
             for key in self.cluster.task_keys():
                 observed = self.cluster.observe(key)
-                claim = observed.channel.spec.volume.claim_name if observed.channel and observed.channel.spec else None
                 if observed.task is not None:
                     shown[observed.task.uid] = str(observed.task.status.get("phase", ""))
-                    await _note(transaction, observed.task, claim, known)
+                    await _note(transaction, observed.task, _claim_of(observed), known)
+            self._wishes = dict(known)
             self._failures = _failures(known.values())
             candidates = [kept for kept in known.values() if may_be_due(kept, shown_phase=shown.get(kept.task_uid))]
             orders = [await self._order(transaction, kept, now) for kept in candidates]
@@ -159,18 +179,32 @@ def _failures(kept: Iterable[RetentionRecord]) -> dict[str, str]:
     return {one.task_uid: one.failure for one in kept if one.failure is not None}
 
 
+def _claim_of(observed: Observation) -> str | None:
+    return observed.channel.spec.volume.claim_name if observed.channel and observed.channel.spec else None
+
+
+def _wished(kept: RetentionRecord, wish: Retention, claim_name: str | None) -> RetentionRecord:
+    """Return what is asked for now; without its Channel the film's files lie where they lay."""
+    claim = claim_name or kept.claim_name
+    return replace(kept, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim)
+
+
 async def _note(
     transaction: Transaction, task: TaskResource, claim_name: str | None, known: dict[str, RetentionRecord]
 ) -> None:
     """Keep what the resource asks for now; what was once asked for and is no longer counts as not asked for."""
     before = known.get(task.uid)
-    if task.spec is None or claim_name is None or (before is None and not is_asked_for(task.spec.retention)):
+    if task.spec is None:
         return
     wish = task.spec.retention
-    fresh = before or RetentionRecord(
-        task_uid=task.uid, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name
-    )
-    now = replace(fresh, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name)
+    if before is not None:
+        now = _wished(before, wish, claim_name)
+    elif claim_name is not None and is_asked_for(wish):
+        now = RetentionRecord(
+            task_uid=task.uid, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name
+        )
+    else:
+        return
     if before is not None and now != before:
         now = unfailed(now)
     if now != before and await transaction.load_task(task.uid) is not None:

@@ -1,0 +1,62 @@
+"""Who asks that a film's files be kept is heard at once, with or without its Channel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.builders import NOON, a_resource
+from tests.unit.reconciler.test_retention_keeper import ASKED, House
+
+from videotask_contract.phases import Phase
+from videotask_operator.core.model import TaskKey
+from videotask_operator.reconciler import Reconciler
+from videotask_operator.settings import Settings
+
+FILM = TaskKey("studio", "film")
+KEPT = [{"onDeletion": "Keep"}, {}]
+
+
+@pytest.mark.parametrize("later", KEPT)
+async def test_a_changed_mind_counts_though_the_channel_is_gone(later) -> None:
+    house = await House().with_film()
+    house.cluster.apply(a_resource(retention=ASKED))
+    await house.looks()
+    house.cluster.channels_by_name.clear()
+    house.cluster.apply(a_resource(retention=later))
+    await house.looks(times=5)
+    await house.lose_resource()
+    assert await house.looks(times=2) == []
+
+
+@pytest.mark.parametrize("later", KEPT)
+async def test_a_changed_mind_counts_though_the_film_is_deleted_before_the_next_look(later) -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    reconciler = Reconciler(
+        cluster=house.cluster, store=house.store, settings=Settings(namespaces=("studio",)), clock=lambda: house.now
+    )
+    await reconciler._retention.look()
+    house.cluster.apply(a_resource(retention=ASKED, status={"phase": "Completed"}))
+    await reconciler._retention.look()
+    house.cluster.apply(a_resource(retention=later, status={"phase": "Completed"}))
+    await reconciler.reconcile(FILM)
+    await house.lose_resource()
+    await reconciler._retention.look()
+    assert house.cluster.clean_ups == []
+
+
+async def test_a_wish_noted_late_takes_nothing_back_that_was_done() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    reconciler = Reconciler(
+        cluster=house.cluster, store=house.store, settings=Settings(namespaces=("studio",)), clock=lambda: house.now
+    )
+    house.cluster.apply(a_resource(retention={"workDays": 1}, status={"phase": "Completed"}))
+    await reconciler._retention.look()
+    async with house.store.transaction() as transaction:
+        [kept] = await transaction.load_retention()
+        await transaction.save_retention(replace(kept, work_cleaned_at=NOON))
+    house.cluster.apply(a_resource(retention={"workDays": 2}, status={"phase": "Completed"}))
+    await reconciler.reconcile(FILM)
+    async with house.store.transaction() as transaction:
+        [kept] = await transaction.load_retention()
+    assert (kept.work_days, kept.work_cleaned_at) == (2, NOON)
