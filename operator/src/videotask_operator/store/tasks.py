@@ -101,7 +101,7 @@ async def load_earlier_task(session: AsyncConnection, key: TaskKey, *, uid: str)
 async def load_earlier_films(session: AsyncConnection, key: TaskKey, *, uid: str) -> EarlierFilms:
     """Return what all records of this name with another uid paid, or may have."""
     rows = await session.execute(_EARLIER_FILMS, {"namespace": key.namespace, "name": key.name, "uid": uid})
-    return taken_together(EarlierFilms(**_earlier_of_row(row._mapping)) for row in rows)  # noqa: SLF001
+    return taken_together(EarlierFilms(**_earlier_of_row(dict(row))) for row in rows.mappings())
 
 
 def _earlier_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
