@@ -100,7 +100,7 @@ def test_a_resume_keeps_the_time_of_the_next_attempt():
     assert (back.phase, back.next_attempt_at) == (Phase.GENERATING_ASSETS, due)
     fields = {name: getattr(back, name) for name in back.__dataclass_fields__}
     again = decide(a_situation().with_record(**fields).build())
-    assert (again.record.waiting_reason, again.runs) == ("RetryScheduled", ())
+    assert (again.record.waiting_reason, again.runs) == ("RetryLater", ())
 
 
 def test_a_step_that_gave_up_for_want_of_money_is_quoted():
