@@ -77,7 +77,7 @@ class Hold:
         self._studio, self._channel, self._operation, self._calls = studio, channel, operation, calls
         self._is_over = False
         match = {"key_id": channel, "operation": operation}
-        self._fault_id = studio.control.add_fault("hold_call", match=match, times=calls, params={"stage": stage})
+        self._fault_id = studio.control.add_fault("hold_call", match=match, times=calls, stage=stage)
 
     def wait(self) -> None:
         """Wait until as many calls hang as were asked for."""
