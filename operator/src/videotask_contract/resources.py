@@ -330,6 +330,8 @@ class VideoTaskStatus(ContractModel):
     review: Review | None = None
     redo_request: str | None = None
     """The spec.redo.request that was honoured last."""
+    redo_requests: tuple[str, ...] | None = None
+    """All that were honoured, by name."""
     redo_counts: dict[str, dict[str, int]] | None = None
     """How often new takes were asked for, by step and reference, "*" for all; a lost record has them from here."""
     film: FilmStatus | None = None

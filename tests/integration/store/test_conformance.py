@@ -57,6 +57,7 @@ def a_full_record() -> TaskRecord:
         estimated_cost_usd=Decimal("11.02"),
         storyboard_sha256="ab" * 32,
         redo_request="clip-7-again",
+        redo_requests=frozenset({"clip-7-again", "all-clips"}),
         redo_counts={"video_generation": {"07": 2, "*": 1}},
         content_digest="cd" * 32,
         honoured_takes={"video_generation": {"scene-3": 1}},

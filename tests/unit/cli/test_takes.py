@@ -117,6 +117,12 @@ def test_a_request_id_is_used_once(task):
         redo(task(redo=done, status={"redoRequest": "first"}), "clips:2", request="first")
 
 
+def test_a_request_id_of_long_ago_is_not_used_again(task):
+    film = task(status={"redoRequest": "second", "redoRequests": ["first", "second"]})
+    with pytest.raises(BadInputError, match="'first' was asked for already"):
+        redo(film, "clips:2", request="first")
+
+
 def test_a_take_replaces_the_choice_of_that_item_alone(task):
     film = task(takes=[CLIP_2, CLIP_3])
     chosen = take(film, "clips:scene-2=4").patch["spec"]["takes"]

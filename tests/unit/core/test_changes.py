@@ -108,6 +108,21 @@ class TestRedo:
         assert again.record.redo_counts == first.redo_counts
         assert again.record.phase is Phase.GENERATING_VIDEO
 
+    def test_an_older_request_that_comes_back_asks_for_nothing(self):
+        """A manifest of long ago is applied again, after others asked by the command line."""
+        first = plan_of(film_of(redo=REDO_CLIPS)().with_record(**on_show()).but(admitted=True)).record
+        others = {"request": "by-hand", "steps": [{"step": "video_generation", "items": ["7"]}]}
+        shown = on_show(
+            redo_request=first.redo_request, redo_requests=first.redo_requests, redo_counts=first.redo_counts
+        )
+        second = plan_of(film_of(redo=others)().with_record(**shown).but(admitted=True)).record
+        assert (second.redo_request, second.redo_counts["video_generation"]["7"]) == ("by-hand", 2)
+        shown = on_show(
+            redo_request=second.redo_request, redo_requests=second.redo_requests, redo_counts=second.redo_counts
+        )
+        back = plan_of(film_of(redo=REDO_CLIPS)().with_record(**shown).but(admitted=True)).record
+        assert (back.phase, back.redo_counts) == (Phase.FINAL_REVIEW, second.redo_counts)
+
     def test_another_request_asks_for_one_more_take(self):
         record = on_show(redo_request="clip-7-again", redo_counts={"video_generation": {"7": 1}})
         once_more = {"request": "third", "steps": [{"step": "video_generation", "items": ["7"]}]}

@@ -31,6 +31,7 @@ def condition_of(status, kind):
 
 def test_the_request_that_was_honoured_last_is_shown():
     assert status_of(a_record(redo_request="clip-7-again"))["redoRequest"] == "clip-7-again"
+    assert status_of(a_record(redo_requests=frozenset({"b", "a"})))["redoRequests"] == ["a", "b"]
 
 
 def test_the_part_of_the_cost_that_is_only_possibly_paid_is_shown_where_there_is_one():

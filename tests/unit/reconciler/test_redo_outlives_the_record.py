@@ -81,6 +81,7 @@ async def test_a_request_that_nobody_had_honoured_is_honoured_with_a_number_of_i
     told = await goes_on(after, redo=redo("second", ALL_CLIPS))
     assert told == {"2": 1, "*": 1}
     assert (await after.record("one")).redo_request == "second"
+    assert (await after.record("one")).redo_requests == {"first", "second"}
 
 
 def imported(status: dict, **spec):

@@ -38,7 +38,7 @@ def ask_redo(task: Task, steps: Sequence[RedoStep], *, request: str, storyboard:
         for item in step.items:
             check_item(storyboard, step.step, item, field=f"{step.step.value}:{item}")
     before = task.redo
-    if before is not None and before.request == request:
+    if request in task.honoured_requests or (before is not None and before.request == request):
         raise BadInputError(f"spec.redo.request: {request!r} was asked for already; give another --request")
     waiting = () if task.is_redo_honoured else _redo_of(task)
     wanted = _union(waiting, steps)

@@ -119,7 +119,13 @@ class Task:
     def is_redo_honoured(self) -> bool:
         """False while the last redo still waits for the operator."""
         redo = self.redo
-        return redo is None or redo.request == self.status.get("redoRequest")
+        return redo is None or redo.request in self.honoured_requests
+
+    @property
+    def honoured_requests(self) -> frozenset[str]:
+        """Every redo that the operator has taken up."""
+        last = self.status.get("redoRequest")
+        return frozenset(self.status.get("redoRequests", ())) | ({last} if last else set())
 
     @property
     def takes(self) -> tuple[TakeChoice, ...]:

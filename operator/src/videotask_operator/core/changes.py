@@ -79,12 +79,17 @@ def find_change(record: TaskRecord, spec: VideoTaskSpec) -> Change | None:
     if honoured is None and record.last_run_number and record.phase is not Phase.CLAIMED:
         honoured = f"{wanted.partition('.')[0]}.{_sha256(None)}"  # a run of a release that knew no edits
     change = Change(
-        redo=spec.redo if spec.redo is not None and spec.redo.request != record.redo_request else None,
+        redo=spec.redo if spec.redo is not None and not is_honoured(record, spec.redo) else None,
         storyboard=honoured is not None and honoured.partition(".")[0] != wanted.partition(".")[0],
         edits=honoured is not None and honoured.partition(".")[2] != wanted.partition(".")[2],
         takes=frozenset(step for step in PAID_STEPS if takes_of(spec, step) != record.honoured_takes.get(step, {})),
     )
     return change if change != Change() else None
+
+
+def is_honoured(record: TaskRecord, redo: Redo) -> bool:
+    """True where this request was taken up before, were it long ago and others since."""
+    return redo.request == record.redo_request or redo.request in record.redo_requests
 
 
 def content_digest(spec: VideoTaskSpec) -> str:
@@ -344,6 +349,7 @@ def _honour(draft: Draft, spec: VideoTaskSpec, change: Change, back: Step | None
     words = f"{describe(change, spec)}{_kept(spec, change, touched)}"
     draft.change(
         redo_request=change.redo.request if change.redo else record.redo_request,
+        redo_requests=record.redo_requests | ({change.redo.request} if change.redo else set()),
         redo_counts=_counted(record.redo_counts, change.redo),
         # Before its first run there is nothing to compare with; that run takes the content as it is.
         content_digest=None if record.phase is Phase.CLAIMED else content_digest(spec),
@@ -386,6 +392,12 @@ def _counted(counts: Mapping[str, Mapping[str, int]], redo: Redo | None) -> dict
         for reference in part.items or (ALL_ITEMS,):
             numbers[reference] = numbers.get(reference, 0) + 1
     return raised
+
+
+def told_redo_requests(status: Mapping[str, Any]) -> frozenset[str]:
+    """Return the requests that were honoured, as the resource's own status tells it after the record was lost."""
+    told = status.get("redoRequests")
+    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
 
 
 def told_redo_counts(status: Mapping[str, Any], spec: VideoTaskSpec | None) -> dict[str, dict[str, int]]:

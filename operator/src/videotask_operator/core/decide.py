@@ -32,6 +32,7 @@ from videotask_operator.core.changes import (
     takes_of,
     tell_of_pending_change,
     told_redo_counts,
+    told_redo_requests,
 )
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.estimate import StepEstimate, estimate_by_step, estimate_storyboard, total_usd
@@ -110,6 +111,7 @@ def _begin(situation: Situation, task: TaskResource) -> Plan:
         message=message,
         # What was honoured before the record was lost is not asked for once more.
         redo_request=None if is_new else task.status.get("redoRequest"),
+        redo_requests=frozenset() if is_new else told_redo_requests(task.status),
         redo_counts={} if is_new else told_redo_counts(task.status, spec),
         honoured_takes={} if is_new or spec is None else _chosen_takes(spec),
         waiting_since=situation.now if phase is Phase.SUSPENDED else None,

@@ -223,6 +223,8 @@ class TaskRecord:
     storyboard_sha256: str | None = None
     redo_request: str | None = None
     """The spec.redo.request honoured last."""
+    redo_requests: frozenset[str] = frozenset()
+    """All that were honoured: an older manifest that is applied again asks for nothing anew."""
     redo_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     """How often new takes were asked for: step -> reference as the person gave it, or "*" for all -> times."""
     content_digest: str | None = None

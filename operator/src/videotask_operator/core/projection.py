@@ -86,6 +86,7 @@ def project_status(
         approved_by=record.approved_by,
         review=_review(record),
         redo_request=record.redo_request,
+        redo_requests=tuple(sorted(record.redo_requests)) or None,
         redo_counts=record.redo_counts or None,
         film=record.film,
         steps=steps,

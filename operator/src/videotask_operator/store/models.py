@@ -125,6 +125,13 @@ tasks: Final = Table(
     _usd("estimated_cost_usd", "expected cost of the whole film at table prices"),
     _text("storyboard_sha256", "sha256 of storyboard.json, once step 1 has reported it"),
     _text("redo_request", "the spec.redo.request honoured last"),
+    Column(
+        "redo_requests",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'::text[]"),
+        comment="every spec.redo.request that was honoured",
+    ),
     _counts("redo_counts", "how often new takes were asked for, by step and reference"),
     _text("content_digest", "of the storyboard and the edits that step 1 was last run with"),
     _counts("honoured_takes", "the chosen takes that the steps were last run with, by step and reference"),

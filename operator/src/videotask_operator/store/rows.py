@@ -35,6 +35,7 @@ def row_of_task(record: TaskRecord) -> dict[str, Any]:
     """Return the values of a row of `tasks`."""
     row = {_RENAMED.get(name, name): getattr(record, name) for name in _TASK_FIELDS}
     row["approved_gates"] = sorted(record.approved_gates)
+    row["redo_requests"] = sorted(record.redo_requests)
     row["film"] = None if record.film is None else record.film.model_dump(mode="json", by_alias=True)
     for name in _TASK_WORDS:
         row[name] = storable_or_none(row[name])
@@ -51,6 +52,7 @@ def task_of_row(row: Row) -> TaskRecord:
         "resume_phase": None if values["resume_phase"] is None else Phase(values["resume_phase"]),
         "review_gate": None if values["review_gate"] is None else Gate(values["review_gate"]),
         "approved_gates": _gates(values["approved_gates"]),
+        "redo_requests": frozenset(values["redo_requests"]),
         "film": _film(values["film"]),
         "step_completion_metadata": _metadata(values["step_completion_metadata"]),
         **{name: _counts(values[name]) for name in _TASK_COUNTS},
