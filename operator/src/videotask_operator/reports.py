@@ -38,6 +38,8 @@ from videotask_operator.reconciler import Reconciler, record_plan, record_report
 log = structlog.get_logger()
 
 _MAX_BODY_BYTES = 2 * 1024 * 1024
+KNOWN_RUNS = 1000
+"""Runs kept in mind; many more than are ever at work at once."""
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -50,7 +52,10 @@ class ReportServer:
         self.store = reconciler.store
         self._runner: web.AppRunner | None = None
         self._known: dict[str, tuple[TaskKey, RunRecord]] = {}
-        """Task and first sight of each run that has spoken: its id, Job and task never change, all else does."""
+        """Task and first sight of the runs that spoke last: their ids, Jobs and tasks never change, all else does.
+
+        Any other run is looked up in the record when it speaks.
+        """
 
     async def start(self, *, host: str, port: int) -> int:
         """Listen; return the port (a free one where 0 was asked)."""
@@ -267,7 +272,9 @@ class ReportServer:
     async def _own_run(self, request: web.Request, caller: Caller) -> RunRecord:
         """Return the caller's run, as first seen; "no such run" and "not yours" have one answer for a stranger."""
         run_id = request.match_info["run_id"]
-        known = self._known.get(run_id) or await self._look_up(run_id)
+        known = self._known.pop(run_id, None) or await self._look_up(run_id)
+        if known is not None:
+            self._remember(run_id, known)
         if known is not None and not await self.cluster.owns_run(caller, known[1], known[0]):
             # A pod that is gone from the cluster may still work, and the run says now that it has the start permit.
             known = (known[0], await self._now(run_id))
@@ -283,8 +290,12 @@ class ReportServer:
             record = await transaction.load_task(run.task_uid) if run else None
         if run is None or record is None:
             return None
-        self._known[run_id] = (record.key, run)
-        return self._known[run_id]
+        return record.key, run
+
+    def _remember(self, run_id: str, known: tuple[TaskKey, RunRecord]) -> None:
+        self._known[run_id] = known  # the last one from now on
+        if len(self._known) > KNOWN_RUNS:
+            del self._known[next(iter(self._known))]
 
     async def _now(self, run_id: str) -> RunRecord:
         async with self.store.transaction() as transaction:
