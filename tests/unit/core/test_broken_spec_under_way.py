@@ -64,6 +64,12 @@ def test_a_run_whose_job_was_not_made_yet_waits_and_says_for_what():
     assert mended_plan.record.waiting_reason is None
 
 
+def test_what_kept_a_job_from_being_made_is_no_longer_the_reason_once_the_spec_is_broken():
+    plan = plan_of(under_way(begun=False, waiting_reason="PodCannotStart", message="the step's Job cannot be made"))
+    assert plan.record.waiting_reason == "InvalidSpecPending"
+    assert "narration: must not be blank" in plan.record.message
+
+
 def test_an_approved_film_is_finished_whatever_was_broken_since():
     assert (
         plan_of(a_situation().with_resource(BROKEN).with_record(phase=Phase.APPROVED)).record.phase is Phase.COMPLETED

@@ -123,3 +123,12 @@ def test_what_a_lost_record_left_at_work_is_named():
     left = replace(a_run(number=7), task_uid=UID)
     plan = decide(a_situation().with_record(phase=Phase.CLAIMED).seeing(a_pod(left)).build())
     assert plan.record.message == "waits until the last pod from before its record was lost is gone"
+
+
+def test_a_film_is_not_cancelled_while_a_pod_of_its_lost_record_works():
+    left = replace(a_run(number=7), task_uid=UID)
+    lost = {"phase": Phase.SUSPENDED, "message": "its record was lost; raise spec.attempt to go on"}
+    plan = decide(a_situation(state="Cancelled").with_record(**lost).seeing(a_pod(left)).build())
+    assert plan.record.phase is Phase.SUSPENDED
+    assert plan.look_again_at is not None
+    assert decide(a_situation(state="Cancelled").with_record(**lost).build()).record.phase is Phase.CANCELLED

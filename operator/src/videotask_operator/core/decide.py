@@ -251,8 +251,8 @@ def _hold_invalid(draft: Draft, situation: Situation, task: TaskResource) -> Non
 
 
 def _tell_of_broken_spec(draft: Draft, run: RunRecord, task: TaskResource) -> None:
-    """Say beside a run under way that the spec cannot be followed; whoever holds the run up is named first."""
-    if draft.record.waiting_reason not in {None, PENDING, INVALID_SPEC_PENDING}:
+    """Say beside a run under way that the spec cannot be followed; whoever holds its pod up is named first."""
+    if run.job_created_at is not None and draft.record.waiting_reason not in {None, PENDING, INVALID_SPEC_PENDING}:
         return
     begun = "goes on as it was begun" if run.job_created_at else "begins once it is mended"
     draft.wait(
@@ -306,6 +306,9 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
     if run is not None and not end_run(draft, run, observed=situation.observed):
         if draft.record.waiting_reason != UNREACHABLE:
             draft.change(message=f"{wanted.value}: waits until its pod is gone")
+        return
+    if _has_unknown_pods(draft, situation):
+        draft.look_again(draft.now + timedelta(seconds=5))  # its Job is ended already, like all that no record knows
         return
     if target is Phase.SUSPENDED:
         draft.change(resume_phase=draft.record.phase)

@@ -25,7 +25,7 @@ WILD_ROUNDS = 14
 STORM_ROUNDS = 4
 STORM_PROBABILITY = 0.3
 CALM_ROUNDS = 120
-HELPING_ROUNDS = 30
+HELPING_ROUNDS = 45
 LAST_STORM = 8
 STILL_ROUNDS = 2
 """One after the last move, and one that shows that time alone moves nothing."""
