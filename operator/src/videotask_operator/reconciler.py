@@ -152,6 +152,7 @@ class Reconciler:
         self.out_of_sight: set[TaskKey] = set()
         """Films on record whose namespace is not watched or cannot be read; nothing is decided about them."""
         self._zones: dict[tuple[str, str], str] = {}
+        """Time zones of the channels, as this process saw them last."""
         self._slot_waits: dict[str, dict[str, tuple[TaskKey, Claim]]] = {}
         """Films that wait for nothing but a slot, by account and uid."""
         self._look_wanted = asyncio.Event()
@@ -340,12 +341,19 @@ class Reconciler:
         except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
             self._log_failure("channel_not_shown", error, channel=f"{channel.namespace}/{channel.name}")
 
-    def zone_of(self, record: TaskRecord) -> str:
-        """Return the time zone of a task's channel, as last seen: its money has one day, also when it is deleted."""
+    async def zone_of(self, transaction: Transaction, record: TaskRecord) -> str:
+        """Return the time zone of a task's channel as last seen, else the one by which its film was planned.
+
+        Money has one day, also where the Channel was deleted or broke while no operator was there to see it.
+        """
+        self._note_zones()
+        zone = self._zones.get((record.namespace, record.channel)) or await transaction.load_time_zone(record.uid)
+        return zone or "UTC"
+
+    def _note_zones(self) -> None:
         for channel in self.cluster.channels():
             if channel.spec is not None:
                 self._zones[channel.namespace, channel.name] = channel.spec.budget.time_zone
-        return self._zones.get((record.namespace, record.channel), "UTC")
 
     # --- one task -------------------------------------------------------------------------------------------
 
@@ -354,6 +362,7 @@ class Reconciler:
         if not self.cluster.is_synced:
             self._wake_later(key, 0.5)
             return
+        self._note_zones()
         if not self._is_in_sight(key):
             return
         seat = self._seats.setdefault(key, _Seat())
@@ -432,7 +441,7 @@ class Reconciler:
                 return None, now
             plan = self._with_long_film_warning(plan, now)
             if plan.record != situation.record or plan.runs:
-                await record_plan(transaction, plan, time_zone=self.zone_of(plan.record))
+                await record_plan(transaction, plan, time_zone=await self.zone_of(transaction, plan.record))
                 await self._record_plan_costs(transaction, situation, plan)
             changed = await record_blocks(transaction, plan, channel=observed.channel, now=now, situation=situation)
         if changed:
@@ -499,7 +508,8 @@ class Reconciler:
     async def _money(self, transaction: Transaction, record: TaskRecord | None, now: datetime) -> Money:
         if record is None or not _may_open_run(record):
             return Money()
-        return await transaction.load_money(record, now=now, time_zone=self.zone_of(record))
+        zone = await self.zone_of(transaction, record)
+        return await transaction.load_money(record, now=now, time_zone=zone)
 
     async def _slot_claims_of(
         self, transaction: Transaction, record: TaskRecord | None, observed: Observation
@@ -559,7 +569,7 @@ class Reconciler:
             plan = decide(situation)
             if plan is None:
                 return
-            await record_plan(transaction, plan, time_zone=self.zone_of(plan.record))
+            await record_plan(transaction, plan, time_zone=await self.zone_of(transaction, plan.record))
         self._note_slots(key, observed, plan)
         await self._act(key, plan)
         self._schedule(key, plan)

@@ -148,7 +148,7 @@ class ReportServer:
         draft.actions.append(DeleteRun(job_name=run.job_name))
         draft.change(waiting_reason=None, message=f"run {run.number}: others got its slots before its pod could start")
         plan = draft.plan()
-        await record_plan(transaction, plan, time_zone=self.reconciler.zone_of(record))
+        await record_plan(transaction, plan, time_zone=await self.reconciler.zone_of(transaction, record))
         return plan
 
     async def _limit_usd(self, transaction: Transaction, run: RunRecord) -> Decimal:
@@ -157,7 +157,7 @@ class ReportServer:
         record = await transaction.load_task(run.task_uid)
         if run.reserved_usd == 0 or record is None or observed.task is None or observed.task.uid != record.uid:
             return run.reserved_usd
-        zone = self.reconciler.zone_of(record)
+        zone = await self.reconciler.zone_of(transaction, record)
         money = await transaction.load_money(record, now=self.reconciler.clock(), time_zone=zone)
         channel = observed.channel.spec if observed.channel else None
         return limit_of_run(run, spec=observed.task.spec, channel=channel, money=money)
@@ -217,7 +217,8 @@ class ReportServer:
             record = await transaction.load_task(run.task_uid)
             if record is None:
                 raise _refusal(HTTPStatus.FORBIDDEN, "this run has no task any more")
-            plan = await self._settle(transaction, run, record, report, self.reconciler.zone_of(record))
+            zone = await self.reconciler.zone_of(transaction, record)
+            plan = await self._settle(transaction, run, record, report, zone)
             channel = self.cluster.observe(key).channel
             changed = plan is not None and await record_blocks(transaction, plan, channel=channel, now=_closed_at(plan))
         if changed:

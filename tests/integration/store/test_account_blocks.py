@@ -95,3 +95,16 @@ async def test_a_plan_is_kept_by_step_on_the_channels_day_and_replaced(postgres_
         ("video_assembly", Decimal(0), "2026-11-22", "Europe/Berlin"),
         ("video_generation", Decimal("2.5"), "2026-11-22", "Europe/Berlin"),
     ]
+
+
+async def test_the_zone_of_a_plan_is_the_films_own(store):
+    async with store.transaction() as transaction:
+        await transaction.save_task(a_record())
+        await transaction.save_task(a_record(uid="other", name="other"))
+        assert await transaction.load_time_zone(a_record().uid) is None
+        planned = {Step.VIDEO_GENERATION: Decimal(1), Step.VIDEO_ASSEMBLY: Decimal(0)}
+        for zone in ("Europe/Berlin", "Pacific/Auckland"):
+            await transaction.save_plan_costs(a_record(), planned, now=NOON, time_zone=zone)
+    async with store.transaction() as transaction:
+        assert await transaction.load_time_zone(a_record().uid) == "Pacific/Auckland"
+        assert await transaction.load_time_zone("other") is None

@@ -55,7 +55,7 @@ class Teller:
         uid, step = self.random.choice(UIDS), self.random.choice(STEPS)
         number = self.random.randrange(1, 5)
         many = range(self.random.randrange(1, 4))
-        match self.random.randrange(6):
+        match self.random.randrange(7):
             case 0:
                 phase = self.random.choice(tuple(Phase))
                 return ("save_task", (record_of(uid, phase=phase, pipeline_cost_usd=self.usd()),), {})
@@ -80,6 +80,10 @@ class Teller:
                 phases = [self.random.choice((Phase.QUEUED, Phase.CLAIMED)) for _ in many]
                 told = [Transition(before=None, after=phase, at=NOON, message="m") for phase in phases]
                 return ("save_history", (uid, told), {})
+            case 5:
+                planned = {step: self.usd()}
+                times = {"now": self.moment(), "time_zone": self.random.choice(ZONES)}
+                return ("save_plan_costs", (record_of(uid), planned), times)
             case _:
                 calls = [self.call() for _ in many]
                 return ("save_spend", (record_of(uid), step, calls), {"time_zone": self.random.choice(ZONES)})
@@ -116,6 +120,7 @@ async def all_that_is_said(store):
                 await transaction.load_history(uid, last=3),
                 await transaction.load_step_costs(uid),
                 await transaction.load_spend(uid),
+                await transaction.load_time_zone(uid),
                 *[await transaction.load_items(uid, step) for step in STEPS],
                 *[
                     await transaction.load_money(record_of(uid), now=NOON + timedelta(days=day), time_zone=zone)

@@ -10,6 +10,7 @@ from tests.support.memory_cluster import MemoryCluster
 
 from videotask_contract.phases import Phase
 from videotask_contract.report import Certainty, Spend
+from videotask_contract.steps import Step
 from videotask_operator.reconciler import Reconciler, record_report
 from videotask_operator.settings import Settings
 from videotask_operator.store.memory import MemoryStore
@@ -50,16 +51,36 @@ async def spent_usd(reconciler, *, now, time_zone):
 async def test_a_deleted_films_money_counts_on_its_own_channels_day(reconciler):
     async with reconciler.store.transaction() as transaction:
         record = await transaction.load_task(a_resource().uid)
-        zone = reconciler.zone_of(record)
+        zone = await reconciler.zone_of(transaction, record)
         await record_report(transaction, record, a_report(a_run(), spend=(a_call(a_run()),)), time_zone=zone)
     assert await spent_usd(reconciler, now=NOON, time_zone=AUCKLAND) == 1
 
 
+async def zone_of(reconciler):
+    async with reconciler.store.transaction() as transaction:
+        return await reconciler.zone_of(transaction, a_record())
+
+
 async def test_the_zone_of_a_channel_that_broke_is_the_last_one_seen(reconciler):
-    record = a_record()
-    assert reconciler.zone_of(record) == AUCKLAND
+    assert await zone_of(reconciler) == AUCKLAND
     reconciler.cluster.apply_channel(replace(a_channel(), spec=None, spec_error="voice: Field required"))
-    assert reconciler.zone_of(record) == AUCKLAND
+    assert await zone_of(reconciler) == AUCKLAND
+
+
+async def test_the_zone_of_a_channel_that_was_never_seen_is_that_of_the_films_plan(reconciler):
+    reconciler.cluster.apply_channel(replace(a_channel(), spec=None, spec_error="voice: Field required"))
+    assert await zone_of(reconciler) == "UTC"
+    async with reconciler.store.transaction() as transaction:
+        planned = {Step.ASSET_GENERATION: Decimal(1)}
+        await transaction.save_plan_costs(a_record(), planned, now=NOON, time_zone=AUCKLAND)
+    assert await zone_of(reconciler) == AUCKLAND
+
+
+async def test_the_zone_of_a_channel_counts_before_that_of_the_films_plan(reconciler):
+    async with reconciler.store.transaction() as transaction:
+        planned = {Step.ASSET_GENERATION: Decimal(1)}
+        await transaction.save_plan_costs(a_record(), planned, now=NOON, time_zone="Europe/Berlin")
+    assert await zone_of(reconciler) == AUCKLAND
 
 
 async def test_what_a_cut_report_spent_counts_on_the_day_its_run_closed(reconciler):

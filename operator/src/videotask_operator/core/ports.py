@@ -129,6 +129,9 @@ class Transaction(Protocol):
     ) -> None:
         """Insert or replace what each step is planned to cost, in dollars (key: task, step)."""
 
+    async def load_time_zone(self, task_uid: str) -> str | None:
+        """Return the time zone of the channel when the task's costs were planned, None where they were not yet."""
+
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """Return every paid call of a task, oldest first."""
 

@@ -102,6 +102,10 @@ class PostgresTransaction:
         """See the port."""
         await money.save_plan_costs(self._session, record, planned, now=now, time_zone=time_zone)
 
+    async def load_time_zone(self, task_uid: str) -> str | None:
+        """See the port."""
+        return await money.load_time_zone(self._session, task_uid)
+
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """See the port."""
         return await money.load_spend(self._session, task_uid)

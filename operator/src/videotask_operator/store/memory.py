@@ -53,7 +53,7 @@ class _State:
     days: dict[tuple[str, str, date], Decimal] = field(default_factory=dict)
     history: dict[str, tuple[Transition, ...]] = field(default_factory=dict)
     blocks: dict[str, AccountBlock] = field(default_factory=dict)
-    planned: dict[tuple[str, Step], tuple[Decimal, date]] = field(default_factory=dict)
+    planned: dict[tuple[str, Step], tuple[Decimal, date, str]] = field(default_factory=dict)
     retention: dict[str, RetentionRecord] = field(default_factory=dict)
 
     def copy(self) -> _State:
@@ -168,7 +168,12 @@ class MemoryTransaction:
         """See the port."""
         self._require_task(record.uid)
         for step, usd in planned.items():
-            self._state.planned[record.uid, step] = (_stored_usd(usd), day_of(now, time_zone))
+            self._state.planned[record.uid, step] = (_stored_usd(usd), day_of(now, time_zone), time_zone)
+
+    async def load_time_zone(self, task_uid: str) -> str | None:
+        """See the port."""
+        planned = self._state.planned.items()
+        return min((time_zone for (uid, _), (_, _, time_zone) in planned if uid == task_uid), default=None)
 
     async def load_spend(self, task_uid: str) -> tuple[Spend, ...]:
         """See the port."""

@@ -103,6 +103,9 @@ _PLAN: Final = _INSERT_PLAN.on_conflict_do_update(
     index_elements=list(planned_costs.primary_key.columns),
     set_={name: _INSERT_PLAN.excluded[name] for name in ("usd", "day", "time_zone")},
 )
+_PLANNED_ZONE: Final = select(func.min(planned_costs.c.time_zone)).where(
+    planned_costs.c.task_uid == bindparam("task_uid")
+)
 _POSSIBLY: Final = select(func.coalesce(func.sum(spend_table.c.amount_usd), 0)).where(
     spend_table.c.task_uid == bindparam("task_uid"), spend_table.c.certainty == Certainty.POSSIBLY.value
 )
@@ -175,6 +178,12 @@ async def save_plan_costs(
     ]
     if rows:
         await session.execute(_PLAN, rows)
+
+
+async def load_time_zone(session: AsyncConnection, task_uid: str) -> str | None:
+    """Return the time zone of the channel when a task's costs were planned, None where they were not yet."""
+    zone: str | None = (await session.execute(_PLANNED_ZONE, {"task_uid": task_uid})).scalar_one()
+    return zone
 
 
 async def load_money(session: AsyncConnection, record: TaskRecord, *, now: datetime, time_zone: str) -> Money:

@@ -64,7 +64,11 @@ def check_transaction(world: World, before, after) -> None:
 
 
 def _check_days(world: World, before, after) -> None:
-    """New money counts for the day on which its call was made where the channel is; what is changed keeps its day."""
+    """New money counts for the day on which its call was made where the channel is; what is changed keeps its day.
+
+    Only of a film that was never planned by this record, and whose channel no look of this life has shown, nobody can
+    know where it is.
+    """
     if before.spend == after.spend:
         return
     for name, paid in after.spend.items():
@@ -74,7 +78,7 @@ def _check_days(world: World, before, after) -> None:
         channel = world.channel_of[name[0]]
         if known is not None:
             hold(Law.OWN_DAY, paid.day == known.day, lambda: f"{name} went from {known.day} to {paid.day}")
-        elif channel in world.operator.channels_known:
+        elif channel in world.operator.channels_known or any(uid == name[0] for uid, _ in after.planned):
             day = world.own_day(channel, paid.call.at)
             hold(Law.OWN_DAY, paid.day == day, lambda: f"{name} of {channel} counts for {paid.day}, not {day}")
     days: dict[tuple[str, str, date], Decimal] = {}

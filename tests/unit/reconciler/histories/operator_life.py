@@ -52,8 +52,7 @@ class OperatorLife:
         self.tasks = dict(world.tasks)
         self.channels_seen = dict(world.channels)
         self.channels_known: set[str] = set()
-        """Names of the channels that it has seen with a valid spec, whatever became of them."""
-        self._know_channels()
+        """Names of the channels that it saw with a valid spec at some look, whatever became of them."""
         self.jobs = dict(world.jobs)
         self.pods = {name: (pod.order, pod.seen) for name, pod in world.pods.items()}
         self.reconciler = Reconciler(cluster=self, store=self, settings=SETTINGS, clock=lambda: world.now)
@@ -75,7 +74,6 @@ class OperatorLife:
                 world.reached.faults[Fault.VIEW_LOST] += bool(world.harm)
             self.tasks, self.jobs, self.pods = dict(world.tasks), dict(world.jobs), pods
             self.channels_seen = dict(world.channels)
-            self._know_channels()
             self.deaf_to = None
             return
         late: Counter[bool] = Counter()
@@ -90,7 +88,6 @@ class OperatorLife:
         for number, (view, truth) in enumerate(views):
             if number != self.deaf_to:
                 self._deliver_some(view, truth, late)
-        self._know_channels()
         world.reached.faults[Fault.VIEW_LATE] += late[True]
         if late[True] and late[False]:
             world.reached.faults[Fault.VIEW_REORDERED] += 1
@@ -114,6 +111,8 @@ class OperatorLife:
 
     async def turn(self, *keys: TaskKey) -> None:
         """Look at these tasks, several at once, and let admission look."""
+        if keys:
+            self._know_channels()
         looks = [self.reconciler.reconcile(key) for key in keys]
         looks.insert(self.world.random.randrange(len(looks) + 1), self.reconciler._admit())
         if self.world.harm == 0:

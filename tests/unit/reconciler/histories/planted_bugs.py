@@ -235,8 +235,8 @@ def _(monkeypatch):
 def _(monkeypatch):
     original = reconciler.Reconciler.zone_of
 
-    def zone_of_living(self, record):
-        return original(self, record) if self.cluster.observe(record.key).task is not None else "UTC"
+    async def zone_of_living(self, transaction, record):
+        return await original(self, transaction, record) if self.cluster.observe(record.key).task is not None else "UTC"
 
     monkeypatch.setattr(reconciler.Reconciler, "zone_of", zone_of_living)
 
