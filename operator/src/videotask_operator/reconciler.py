@@ -301,8 +301,10 @@ class Reconciler:
         await self._keep_retention()
 
     def _shows_its_end(self, key: TaskKey) -> bool:
-        task = self.cluster.observe(key).task
-        return task is not None and task.status.get("phase") in _SHOWN_ENDS
+        seen = self.cluster.observe(key)
+        # What a lost event left at work must be ended, were its film over.
+        is_at_rest = all(pod.finished for pod in seen.pods) and not any(job.active for job in seen.jobs)
+        return seen.task is not None and is_at_rest and seen.task.status.get("phase") in _SHOWN_ENDS
 
     async def _keep_retention(self) -> None:
         try:

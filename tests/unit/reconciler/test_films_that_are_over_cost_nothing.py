@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import structlog
-from tests.support.builders import NOON, UID, a_channel, a_record, a_resource
+from tests.support.builders import NOON, UID, a_channel, a_job, a_pod, a_record, a_resource, a_run
 from tests.support.memory_cluster import MemoryCluster
 
 from videotask_contract.errors import TransientError
@@ -75,6 +76,21 @@ async def test_a_film_is_looked_at_until_its_end_is_shown_and_while_its_record_s
     await house.record(Phase.GENERATING_VIDEO)
     house.cluster.apply(a_resource(status={"phase": "Completed"}))
     assert await house.looks() == [FILM], "the record counts, and no status"
+
+
+async def test_what_still_works_for_a_film_that_is_over_is_looked_after(monkeypatch):
+    """The event that told of it was lost."""
+    house = House()
+    await house.record(Phase.CANCELLED)
+    house.cluster.apply(a_resource(status={"phase": "Cancelled"}))
+    await house.looks()
+    assert await house.looks() == []
+    seen = house.cluster.observe(FILM)
+    run = a_run()
+    monkeypatch.setattr(house.cluster, "observe", lambda _key: replace(seen, pods=(a_pod(run),)))
+    assert await house.looks() == [FILM]
+    monkeypatch.setattr(house.cluster, "observe", lambda _key: replace(seen, jobs=(a_job(run),)))
+    assert await house.looks() == [FILM]
 
 
 async def test_the_files_of_a_film_that_is_over_go_when_their_time_comes():

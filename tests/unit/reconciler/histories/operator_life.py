@@ -114,7 +114,9 @@ class OperatorLife:
         if keys:
             self._know_channels()
         looks = [self.reconciler.reconcile(key) for key in keys]
-        looks.insert(self.world.random.randrange(len(looks) + 1), self.reconciler._admit())
+        # In a calm who is given a place is looked at after that, as the real loop wakes it.
+        place = self.world.random.randrange(len(looks) + 1)
+        looks.insert(place if self.world.harm else 0, self.reconciler._admit())
         if self.world.harm == 0:
             for look in looks:
                 await look
