@@ -25,11 +25,12 @@ from videotask_contract.report import (
     PermitRequest,
     Progress,
 )
+from videotask_contract.resources import ChannelSpec
 from videotask_operator.account_blocks import record_blocks
 from videotask_operator.core.budget import limit_of_run
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import Caller, DeleteRun, Plan, RunRecord, TaskKey, TaskRecord
-from videotask_operator.core.order import most_at_once, slot_limit
+from videotask_operator.core.order import account_name, most_at_once, slot_limit
 from videotask_operator.core.ports import NotLeaderError, StoreUnavailableError, Transaction
 from videotask_operator.core.settle import begin_again, settle_report
 from videotask_operator.core.slots import claim_of_run, decide_grant, gave_slots_back, regrant
@@ -125,17 +126,35 @@ class ReportServer:
         key = self._known[run.run_id][0]
         self.reconciler.show_later(key, plan)
         self.reconciler.wake(key)
-        return Answer(directive=Directive.STOP, reason="others got its slots before its pod could start")
+        return Answer(directive=Directive.STOP, reason="its slots were given back before its pod could start")
 
     async def _slots_at_last(self, transaction: Transaction, run: RunRecord) -> int:
-        """Return how many slots a run gets whose pod starts late; 0 where its account has none left."""
-        channel = self.cluster.observe(self._known[run.run_id][0]).channel
-        limit = slot_limit(channel.spec, run.step) if channel and channel.spec else None
-        if run.account is None or limit is None:
+        """Return how many slots a run gets whose pod starts late; 0 where its account has none left.
+
+        It has none to fall back on: where nobody can tell the account's limit, others may use all that there are.
+        """
+        if run.account is None:
+            return run.concurrency
+        channel = self._channel_of(run)
+        if channel is None:
+            return 0
+        limit = slot_limit(channel, run.step)
+        if limit is None:
             return run.concurrency
         mine = replace(claim_of_run(run, most=most_at_once(run.step, self.reconciler.rules)), held=0)
         others = await self.reconciler.slot_claims(transaction, run.account)
         return decide_grant(limit, [*others, mine], run.run_id)
+
+    def _channel_of(self, run: RunRecord) -> ChannelSpec | None:
+        """Return the film's channel as it is now; None where it cannot be read or names another account than the run.
+
+        Channel and film may have been changed, or be gone, since the run was opened.
+        """
+        key = self._known[run.run_id][0]
+        channel = self.cluster.observe(key).channel
+        if channel is None or channel.spec is None:
+            return None
+        return channel.spec if account_name(key.namespace, channel.spec, run.step) == run.account else None
 
     async def _begin_again(self, transaction: Transaction, run: RunRecord) -> Plan:
         """Close a run that nothing was paid under, so that its film waits for a slot like any other."""
@@ -146,7 +165,7 @@ class ReportServer:
         draft = Draft(record=record, runs=runs, now=self.reconciler.clock())
         begin_again(draft, run)
         draft.actions.append(DeleteRun(job_name=run.job_name))
-        draft.change(waiting_reason=None, message=f"run {run.number}: others got its slots before its pod could start")
+        draft.change(waiting_reason=None, message=f"run {run.number}: its slots were given back before its pod began")
         plan = draft.plan()
         await record_plan(transaction, plan, time_zone=await self.reconciler.zone_of(transaction, record))
         return plan
@@ -194,8 +213,8 @@ class ReportServer:
         self, transaction: Transaction, run: RunRecord, progress: Progress
     ) -> tuple[int, int | None]:
         """Return the slots that the run holds once it is answered, and the limit to answer it with."""
-        channel = self.cluster.observe(self._known[run.run_id][0]).channel
-        limit = slot_limit(channel.spec, run.step) if channel and channel.spec else None
+        channel = self._channel_of(run)
+        limit = slot_limit(channel, run.step) if channel else None
         if run.account is None or limit is None:
             return run.concurrency, None
         claims = await self.reconciler.slot_claims(transaction, run.account)

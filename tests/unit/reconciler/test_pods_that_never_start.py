@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.builders import NOON, a_resource
+from tests.support.builders import NOON, a_channel, a_resource
 from tests.unit.reconciler.test_reconciler import Studio
 from tests.unit.reconciler.test_shared_account import SECOND, a_tight_channel
 
@@ -81,3 +82,19 @@ async def test_a_pod_that_starts_at_last_while_its_slots_are_free_works_with_the
     _, answer = await studio.post(first, "permit", {"runId": first.run_id})
     assert (answer["directive"], answer["concurrency"]) == ("continue", 2)
     assert (await studio.run_of(first)).concurrency == 2
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [replace(a_tight_channel(2), spec=None, spec_error="spec.volume: Field required"), a_channel()],
+    ids=["unreadable", "of_another_account"],
+)
+async def test_a_pod_that_starts_at_last_gets_no_slots_where_its_accounts_limit_is_not_known(studio, channel):
+    first = await first_without_its_pod(studio)
+    second = await second_begins(studio)
+    await studio.post(second, "permit", {"runId": second.run_id})
+    studio.cluster.apply_channel(channel)
+    _, answer = await studio.post(first, "permit", {"runId": first.run_id})
+    assert answer["directive"] == "stop"
+    assert not (await studio.run_of(first)).is_open
+    assert (await studio.run_of(second)).concurrency == 2

@@ -57,3 +57,19 @@ async def test_a_run_gets_the_slots_that_a_closed_run_leaves():
                 lambda: [order for order in studio.cluster.orders if order.task_uid == SECOND["uid"]]
             )
         assert mine[0].task_file.concurrency == 2
+
+
+async def test_a_run_gets_no_slots_by_the_limit_of_an_account_that_it_does_not_use():
+    async with Studio().open() as studio:
+        studio.cluster.apply_channel(a_tight_channel(1))
+        studio.cluster.apply(a_resource())
+        order = (await studio.until(lambda: studio.cluster.orders))[0]
+        await studio.post(order, "permit", {"runId": order.run_id})
+        others = {
+            name: {"secretRef": {"name": "other"}, "concurrency": 9} for name in ("gemini", "kling", "elevenlabs")
+        }
+        studio.cluster.apply_channel(a_channel(credentials=others))  # of its next run
+        told = {"runId": order.run_id, "done": 0, "total": 9, "concurrency": 1, "inFlight": 1}
+        _, answer = await studio.post(order, "progress", told)
+        assert answer.get("concurrency", 1) == 1
+        assert (await studio.run_of(order)).concurrency == 1
