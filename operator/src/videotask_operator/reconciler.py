@@ -571,7 +571,15 @@ class Reconciler:
             plan = decide(situation)
             if plan is None:
                 return
-            await record_plan(transaction, plan, time_zone=await self.zone_of(transaction, plan.record))
+            unseen = _unseen_pod_of_closing_run(situation, plan)
+            is_doubtful = unseen is not None and unseen not in self._gone_pods
+            if not is_doubtful:
+                await record_plan(transaction, plan, time_zone=await self.zone_of(transaction, plan.record))
+        if unseen is not None and is_doubtful:
+            self._doubts[key] = unseen
+            if await self._is_proved_gone(key):
+                await self._retire_others(key)
+            return
         self._note_slots(key, observed, plan)
         await self._act(key, plan)
         self._schedule(key, plan)

@@ -98,3 +98,14 @@ async def test_a_pod_that_was_refused_the_permit_has_no_word_on_the_run_of_an_un
     cluster.hidden.clear()
     await reconciler.reconcile(KEY)
     assert next(run.is_open for run in await runs(reconciler)) is False
+
+
+async def test_a_film_that_was_made_again_ends_no_run_whose_pod_works_unseen(cluster):
+    reconciler = await begun(cluster)
+    cluster.apply(a_resource(uid="22222222-2222-3333-4444-555555555555"))
+    for _ in range(3):
+        await reconciler.reconcile(KEY)
+    assert [run.is_open for run in await runs(reconciler)] == [True]
+    cluster.hidden.clear()
+    await reconciler.reconcile(KEY)
+    assert [run.outcome for run in await runs(reconciler)] == [RunOutcome.STOPPED]
