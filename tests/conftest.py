@@ -11,12 +11,16 @@ from xdist.scheduler import LoadScopeScheduling
 _MEASURED = "measured"
 
 
+_NEEDS_THE_CLUSTERS_TOOLS = ("tests/e2e", "tests/unit/chart")
+"""The chart's tests need helm, which comes with the cluster: they follow its tests."""
+
+
 class OneClusterManyFiles(LoadScopeScheduling):
     """A test file stays in one process; all e2e tests stay in one too, since they share a cluster and its people."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePosixPath(nodeid.split("::", 1)[0])
-        return "tests/e2e" if path.is_relative_to("tests/e2e") else str(path)
+        return "tests/e2e" if any(map(path.is_relative_to, _NEEDS_THE_CLUSTERS_TOOLS)) else str(path)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
