@@ -120,7 +120,13 @@ def crds(cluster) -> None:
     force = ["--server-side", "--force-conflicts", "--field-manager=videotask-tests"]
     cluster.kubectl("apply", *force, "-f", str(REPOSITORY / "crds"))
     for name in ("videotasks.videotask.dev", "channels.videotask.dev"):
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+        # Not `kubectl wait`: it takes the null conditions of a CRD that was made this instant for an error.
+        eventually(f"{name} is served", partial(_established, cluster, name), timeout_seconds=60)
+
+
+def _established(cluster: Cluster, name: str) -> bool:
+    conditions = cluster.get("crd", name).get("status", {}).get("conditions") or []
+    return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
 
 
 @pytest.fixture(scope="session")
