@@ -273,7 +273,7 @@ def _wish(phase: Phase, facts: dict[str, dict], status: dict) -> Act | None:
         is_shown = f'"round":{status["review"]["round"]}' in status["review"]["command"]
         return Act.APPROVE if is_shown else None
     if phase in ERRORS:
-        tells_why = any(words in message for words in ("because of", "left no report", "neither"))
+        tells_why = any(words in message for words in _WHY)
         return Act.ATTEMPT if tells_why else None
     return next((wish for words, wish in _ASKED.get(phase, {}).items() if words in message), None)
 
@@ -283,6 +283,8 @@ _ASKED = {
     Phase.BUDGET_EXCEEDED: {"raise spec.budgetUSD": Act.BUDGET, "perDayUSD": Act.DAY_BUDGET},
 }
 """What the words of a message ask people for."""
+_WHY = ("because of", "left no report", "neither", "was refused")
+"""Words by which a message tells why a step failed."""
 _TURNS = ("waits for its turn",)
 _SLOT = "waits for a slot"
 _LAID_ASIDE = {"ChannelPaused": Act.MEND_CHANNEL, "FleetPaused": Act.GO_ON, "ChannelBlocked": Act.ATTEMPT}
