@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from videotask_contract.errors import FailureClass
 from videotask_contract.phases import HAPPY_PATH, TABLE, Phase
@@ -174,6 +176,19 @@ class Reached:
             self.reasons,
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts by the names that the table prints, for from_json."""
+        counts = [{_words(name): number for name, number in counter.items()} for counter in self._counters()]
+        return {"examples": self.examples, "counts": counts}
+
+    @classmethod
+    def from_json(cls, known: Mapping[str, Any]) -> Reached:
+        """Return what to_json told."""
+        reached = cls(examples=known["examples"])
+        for counter, names, counts in zip(reached._counters(), _NAMES, known["counts"], strict=True):
+            counter.update({names.get(words, words): number for words, number in counts.items()})
+        return reached
+
     def missing(self) -> list[str]:
         """Return what was never reached."""
         wanted = (
@@ -212,3 +227,10 @@ def _words(name: object) -> str:
     if isinstance(name, tuple):
         return " -> ".join(phase.value for phase in name)
     return str(getattr(name, "value", name))
+
+
+_NAMES: tuple[dict[str, Any], ...] = tuple(
+    {_words(name): name for name in names}
+    for names in (Phase, itertools.product(Phase, Phase), Fault, Act, FailureClass, RunOutcome, ())
+)
+"""The counters' names by their words, in the order of Reached._counters."""
