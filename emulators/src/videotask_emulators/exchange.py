@@ -103,7 +103,7 @@ class Exchange:
         self.world.held[self.call.request_id] = released
         self.world.held_calls[self.call.request_id] = self.call.as_json()
         try:
-            await self._wait_out(self.world.settings.hold_seconds, released)
+            await self._wait_out(float(self.param("hold_seconds", self.world.settings.hold_seconds)), released)
         finally:
             del self.world.held[self.call.request_id]
             del self.world.held_calls[self.call.request_id]

@@ -19,7 +19,7 @@ VOICES, CLIPS = Step.NARRATION_GENERATION, Step.VIDEO_GENERATION
 
 async def test_of_two_copies_of_a_run_the_loser_exits_without_a_call_and_without_a_word(film: Film) -> None:
     film.with_scenes(2).ready_for(VOICES)
-    film.control.add_fault("hold_call", times=-1)
+    film.control.add_fault("hold_call", times=-1, hold_seconds=300)  # released below, however slow the machine is
     winner = await film.program(VOICES, pod="pod-1").start()
     await film.server.until(lambda: "run-1" in film.server.holders)
     loser = await film.run(VOICES, pod="pod-2")
