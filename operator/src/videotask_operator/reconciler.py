@@ -18,7 +18,7 @@ from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.report import LUMP_PREFIX, Certainty, FinalReport, Spend
 from videotask_contract.steps import Step
 from videotask_operator.account_blocks import load_blocks, record_blocks
-from videotask_operator.core.admission import decide_admission, holds_place
+from videotask_operator.core.admission import PLACE_HOLDING, decide_admission, holds_place
 from videotask_operator.core.channel_projection import channel_event, project_channel_status
 from videotask_operator.core.decide import decide, warn_of_long_film
 from videotask_operator.core.estimate import estimate_by_step
@@ -71,6 +71,8 @@ _FIRST_LOOK_SECONDS = 0.2
 """Between tries of the first look, until the cluster's lists are there."""
 _OUTAGE_OVER_SECONDS = 60
 """Twice the longest time between two tries of one thing, ten seconds for a film and a resync for all, and more."""
+_LISTED = PLACE_HOLDING | {Phase.QUEUED}
+"""Phases whose films the record lists for admission, with a place or without."""
 _SHOWN_ENDS = frozenset(phase.resource for phase in TERMINAL)
 _UNSEEN_POD_SECONDS = 5
 _REFUSED_JOB_SECONDS = 30
@@ -553,6 +555,7 @@ class Reconciler:
         observed = self.cluster.observe(key)
         if observed.task is None or observed.task.uid in self._sole:
             return
+        self._forget_waiting(key, other_than=observed.task.uid)
         async with self.store.transaction() as transaction:
             earlier = await transaction.load_earlier_task(key, uid=observed.task.uid)
             if earlier is None or earlier.resource_gone:
@@ -580,6 +583,7 @@ class Reconciler:
             if await self._is_proved_gone(key):
                 await self._retire_others(key)
             return
+        self._note_admission(situation, plan)
         self._note_slots(key, observed, plan)
         await self._act(key, plan)
         self._schedule(key, plan)
@@ -690,6 +694,18 @@ class Reconciler:
         if held and not holds_place(record.phase, record.waiting_reason):
             self._admission_wanted.set()
 
+    def _forget_waiting(self, key: TaskKey, *, other_than: str) -> None:
+        """Let nobody wait for a place any more whose resource this name had before: nothing is ever decided for them.
+
+        Whether the end of their record was heard of does not matter.
+        """
+        gone = {uid for uid, record in self._admissible.items() if record.key == key and uid != other_than}
+        for uid in gone:
+            del self._admissible[uid]
+        self._admitted -= gone
+        if gone:
+            self._admission_wanted.set()
+
     async def _admit_forever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
@@ -790,7 +806,10 @@ def _unseen_pod_of_closing_run(situation: Situation, plan: Plan) -> str | None:
 
 
 def _returning(records: Iterable[TaskRecord], listed: Iterable[ActiveTask]) -> tuple[ActiveTask, ...]:
-    """Return the waiting tasks that are not queued: stopped ones that a person wants to go on."""
+    """Return the waiting tasks that are not queued: stopped ones that a person wants to go on.
+
+    One that was queued or under way and is not listed has ended since, or is out of sight: no place is kept for it.
+    """
     known = {task.uid for task in listed}
     return tuple(
         ActiveTask(
@@ -802,7 +821,7 @@ def _returning(records: Iterable[TaskRecord], listed: Iterable[ActiveTask]) -> t
             active=False,
         )
         for record in records
-        if record.uid not in known
+        if record.uid not in known and record.phase not in _LISTED
     )
 
 
