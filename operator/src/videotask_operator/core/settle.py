@@ -83,7 +83,8 @@ def begin_again(draft: Draft, run: RunRecord) -> None:
 
 def stop_run(draft: Draft, run: RunRecord) -> None:
     """Close a run that a person's suspend, cancel or delete ended; its pod is proved gone."""
-    draft.put_run(replace(run, closed_at=draft.now, outcome=RunOutcome.STOPPED))
+    ledger_read = run.ledger_read or _never_began(run)
+    draft.put_run(replace(run, closed_at=draft.now, outcome=RunOutcome.STOPPED, ledger_read=ledger_read))
 
 
 def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, message: str, rules: RetryRules) -> None:
@@ -94,6 +95,7 @@ def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, messa
         run,
         closed_at=run.closed_at or draft.now,
         outcome=outcome,
+        ledger_read=run.ledger_read or _never_began(run),
         failure_class=failure_class,
         failure_message=message[:1000],
     )
@@ -163,9 +165,14 @@ def _tells_all(report: FinalReport) -> bool:
     return not report.cut or report.total > 0
 
 
+def _never_began(run: RunRecord) -> bool:
+    """Tell whether no pod of this run ever got the start permit, nor gets it once it is closed: it paid nothing."""
+    return run.permitted_at is None and run.spent_usd == 0
+
+
 def _cannot_have_spent(run: RunRecord, report: FinalReport) -> bool:
-    """No pod of this run ever got the start permit, so that nothing was paid under it."""
-    return run.permitted_at is None and report.spent_usd == 0
+    """Tell whether neither the run nor its report knows of anything paid."""
+    return _never_began(run) and report.spent_usd == 0
 
 
 def _finish(draft: Draft, run: RunRecord, report: FinalReport) -> None:
