@@ -719,6 +719,8 @@ def _complete(draft: Draft) -> None:
 
 
 def _end_pipeline(draft: Draft) -> None:
+    """Note when it ended; what is over asks for no approval and is due for no attempt."""
+    draft.change(review_gate=None, next_attempt_at=None)
     if draft.record.pipeline_start_time is not None:
         draft.change(pipeline_end_time=draft.now)
 
