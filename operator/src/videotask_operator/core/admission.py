@@ -24,6 +24,7 @@ _LAID_DOWN: Final = frozenset(
         "InvalidSpec",
         "NarrationTooLong",
         "NoPrice",
+        "PodNeverStarted",
         "RedoRefused",
         "Rejected",
         "RetryLater",
@@ -31,8 +32,8 @@ _LAID_DOWN: Final = frozenset(
         "WaitingForTurn",
     },
 )
-"""Waiting reasons of a film under way that has given its place back: neither a refused key, nor a daily quota, nor a
-person who is away must starve other channels."""
+"""Waiting reasons of a film under way that has given its place back: neither a refused key, nor a missing Secret, nor
+a daily quota, nor a person who is away must starve other channels."""
 _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 

@@ -50,10 +50,10 @@ from videotask_operator.core.model import (
 )
 from videotask_operator.core.order import account_name, build_order, job_name, most_at_once, number_of_job, slot_limit
 from videotask_operator.core.pause import pause_hindrance
-from videotask_operator.core.settle import count, show_for_review, wait_for_retry
+from videotask_operator.core.settle import POD_NEVER_STARTED, count, show_for_review, wait_for_retry
 from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.slots import decide_grant
-from videotask_operator.core.watch_run import UNREACHABLE, end_run, watch_run
+from videotask_operator.core.watch_run import POD_CANNOT_START, UNREACHABLE, end_run, watch_run
 
 _LOOK_AGAIN_SECONDS = 30
 _STEPS_WORDS = 220
@@ -476,6 +476,8 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
         rules=situation.rules,
         podless_since=situation.podless_since,
     )
+    if draft.open_run is None:
+        return
     is_made = run.job_created_at is not None or any(job.run_id == run.run_id for job in situation.observed.jobs)
     if task is not None and task.spec is not None and not is_made:
         _name_missing_channel_of_job(draft, situation, task.spec)
@@ -487,7 +489,7 @@ def _name_missing_channel_of_job(draft: Draft, situation: Situation, spec: Video
     if hindrance is not None:
         # Its run is open, so it keeps its place of the fleet.
         words = f"the step's Job cannot be made: {hindrance[1]}. No attempt is consumed."
-        draft.wait("PodCannotStart", words, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
+        draft.wait(POD_CANNOT_START, words, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
 
 
 def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
@@ -609,6 +611,9 @@ def _waits_for_retry(draft: Draft, situation: Situation, spec: VideoTaskSpec) ->
         draft.change(attempt=spec.attempt, step_attempt=1, lost_runs=0, next_attempt_at=None, waiting_reason=reason)
         draft.tell("Retried", f"attempt {spec.attempt}: goes on at once, at a person's word")
         return False
+    if record.waiting_reason == POD_NEVER_STARTED:
+        draft.look_again(record.next_attempt_at)  # what it lacks is said already
+        return True
     wait_for_retry(draft, max_attempts=situation.rules.retry.max_attempts)
     return True
 

@@ -22,13 +22,14 @@ from videotask_operator.core.breaker import CHANNEL_BLOCKED
 from videotask_operator.core.changes import FINAL, REFUSALS
 from videotask_operator.core.model import RunOutcome, RunRecord, TaskRecord, Transition
 from videotask_operator.core.pause import CHANNEL_PAUSED, FLEET_PAUSED
-from videotask_operator.core.settle import RETRY_LATER
-from videotask_operator.core.watch_run import UNREACHABLE
+from videotask_operator.core.settle import POD_NEVER_STARTED, RETRY_LATER
+from videotask_operator.core.watch_run import POD_CANNOT_START, UNREACHABLE
 
 HISTORY_LENGTH = 40
 _LAID_ASIDE = frozenset({CHANNEL_BLOCKED, CHANNEL_PAUSED, FLEET_PAUSED})
 """Nothing new begins for it, until a person mends the account or ends the pause."""
 _RETRIES = frozenset({"RetryScheduled", RETRY_LATER})
+_NOT_STARTING = frozenset({POD_CANNOT_START, POD_NEVER_STARTED})
 CLEAN_UP_FAILED = "CleanUpFailed"
 _WAITS_FOR_INPUT = frozenset(
     {
@@ -158,7 +159,7 @@ def _conditions(
     reason = record.waiting_reason or ""
     facts: list[tuple[str, bool, str]] = [
         ("Accepted", reason not in _WAITS_FOR_INPUT, reason if reason in _WAITS_FOR_INPUT else "Valid"),
-        ("PodStarting", reason != "PodCannotStart", reason if reason == "PodCannotStart" else "NothingHoldsItUp"),
+        ("PodStarting", reason not in _NOT_STARTING, reason if reason in _NOT_STARTING else "NothingHoldsItUp"),
         ("RetryScheduled", reason in _RETRIES, "RetryScheduled" if reason in _RETRIES else "NoRetry"),
         ("AwaitingApproval", record.review_gate is not None, "OnShow" if record.review_gate else "NothingOnShow"),
         ("LaidAside", reason in _LAID_ASIDE, reason if reason in _LAID_ASIDE else "NothingHoldsItBack"),
@@ -191,7 +192,7 @@ def _attention(record: TaskRecord, clean_up_failure: str | None) -> tuple[str, b
 def _needs_attention(record: TaskRecord) -> bool:
     return (
         record.phase in ERRORS | {Phase.BUDGET_EXCEEDED, Phase.FAILED}
-        or record.waiting_reason in _WAITS_FOR_INPUT | {"PodCannotStart", UNREACHABLE, CHANNEL_BLOCKED}
+        or record.waiting_reason in _WAITS_FOR_INPUT | _NOT_STARTING | {UNREACHABLE, CHANNEL_BLOCKED}
         or record.review_gate is not None
     )
 

@@ -20,6 +20,10 @@ from videotask_operator.core.retry import RetryRules, Verdict, decide_retry
 
 RETRY_LATER: Final = "RetryLater"
 """Reason of a film whose next attempt is far: it asks for a place of the fleet again when its time has come."""
+POD_NEVER_STARTED: Final = "PodNeverStarted"
+"""Reason of a film whose pod could not start for so long that its run was closed: the same holds of its place."""
+_NEXT_TRY_OF_POD: Final = timedelta(minutes=10)
+"""Longer than a film then keeps a place again, so that those that lack something hold the smaller part of the fleet."""
 _KEEPS_ITS_PLACE: Final = timedelta(minutes=10)
 
 
@@ -79,6 +83,19 @@ def begin_again(draft: Draft, run: RunRecord) -> None:
     """Close a run that never began, whose Job's time is over, so that another takes its place."""
     draft.put_run(replace(run, closed_at=draft.now, outcome=RunOutcome.LOST, ledger_read=True))
     draft.again = True
+
+
+def lay_down(draft: Draft, run: RunRecord, *, words: str, warn: bool) -> None:
+    """Close a run whose pod cannot start, and have another take its place after a while: what it lacks is its own.
+
+    Until then the film holds no place of the fleet. The next run's Job is made of the Channel as it is then.
+    """
+    begin_again(draft, run)
+    draft.actions.append(DeleteRun(job_name=run.job_name))
+    at = draft.now + _NEXT_TRY_OF_POD
+    draft.change(next_attempt_at=at)
+    when = f"Next try at {at:%H:%M} UTC, or at once when spec.attempt is raised. No attempt is consumed."
+    draft.wait(POD_NEVER_STARTED, f"{words} {when}", until=at, warn=warn)
 
 
 def stop_run(draft: Draft, run: RunRecord) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from videotask_contract.report import Progress
 from videotask_operator.core.model import Claim, RunRecord
 
-_PATIENCE_WITH_PODS: Final = timedelta(minutes=5)
+PATIENCE_WITH_PODS: Final = timedelta(minutes=5)
 """Long enough to pull an image or to add a node; a pod that lacks its Secret or its volume waits for a person."""
 
 
@@ -63,7 +63,7 @@ def gave_slots_back(run: RunRecord, *, now: datetime) -> bool:
 
     It gets some anew when its pod asks for the start permit after all.
     """
-    return run.permitted_at is None and now - run.opened_at > _PATIENCE_WITH_PODS
+    return run.permitted_at is None and now - run.opened_at > PATIENCE_WITH_PODS
 
 
 def claim_of_run(run: RunRecord, *, most: int) -> Claim:

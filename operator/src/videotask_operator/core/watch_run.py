@@ -14,10 +14,13 @@ from videotask_contract.resources import ChannelSpec, VideoTaskSpec
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import CreateRun, DeleteRun, JobSeen, Observation, PodSeen, RunRecord
 from videotask_operator.core.order import build_order
-from videotask_operator.core.settle import begin_again, fail_run, lose_run, settle_report, stop_run
+from videotask_operator.core.settle import begin_again, fail_run, lay_down, lose_run, settle_report, stop_run
 from videotask_operator.core.situation import Rules
+from videotask_operator.core.slots import PATIENCE_WITH_PODS, gave_slots_back
 
 UNREACHABLE: Final = "PodUnreachable"
+POD_CANNOT_START: Final = "PodCannotStart"
+_NO_ATTEMPT: Final = " No attempt is consumed."
 _UNREACHABLE_AFTER: Final = timedelta(minutes=5)
 """Past the end of a deleted pod's grace: as long as Kubernetes itself waits before it gives up a node (the default
 tolerationSeconds of node.kubernetes.io/unreachable)."""
@@ -37,6 +40,9 @@ def watch_run(
     job = _job_of(run, observed)
     pods = _pods_of(run, observed)
     if job is None and run.job_created_at is None:
+        if draft.record.waiting_reason == POD_CANNOT_START and gave_slots_back(run, now=draft.now):
+            _lay_down_as_told(draft, run)  # its Job cannot be made
+            return
         if spec is not None and channel is not None:
             order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=rules)
             draft.actions.append(CreateRun(order=order))
@@ -165,7 +171,10 @@ def _ran_out_of_time(job: JobSeen | None) -> bool:
 def _close_silent(draft: Draft, run: RunRecord, job: JobSeen | None, rules: Rules) -> None:
     if _ran_out_of_time(job) and run.permitted_at is None:
         # Its pod never began (its image, Secret or volume is missing): that consumes nothing, however long it takes.
-        begin_again(draft, run)
+        if draft.record.waiting_reason == POD_CANNOT_START:
+            _lay_down_as_told(draft, run)
+        else:
+            begin_again(draft, run)
         return
     if _ran_out_of_time(job):
         message = "it ran over its deadline and left no report"
@@ -173,6 +182,10 @@ def _close_silent(draft: Draft, run: RunRecord, job: JobSeen | None, rules: Rule
         return
     seen = "its Job is gone" if job is None else "its Job ended"
     lose_run(draft, run, message=f"{seen} with neither report nor exit code", rules=rules.retry)
+
+
+def _lay_down_as_told(draft: Draft, run: RunRecord) -> None:
+    lay_down(draft, run, words=draft.record.message.removesuffix(_NO_ATTEMPT), warn=False)
 
 
 def _tell_what_holds_it_up(
@@ -193,7 +206,7 @@ def _tell_what_holds_it_up(
     running = any(pod.running for pod in pods) or (run.permitted_at is not None and not waiting)
     since = waiting[-1].created_at if waiting else job.created_at if job and not pods else None
     if running or since is None:
-        if draft.record.waiting_reason == "PodCannotStart":
+        if draft.record.waiting_reason == POD_CANNOT_START:
             draft.change(waiting_reason=None, message=f"run {run.number}: its pod has started")
         return
     if draft.now - since < patience:
@@ -202,12 +215,11 @@ def _tell_what_holds_it_up(
     pod = waiting[-1] if waiting else None
     reason = (pod.waiting_reason if pod else None) or "NotStarted"
     detail = (pod.waiting_message if pod else None) or "no pod was made for its Job: look at the Job's events"
-    draft.wait(
-        "PodCannotStart",
-        f"{reason}: {detail}; {_ADVICE.get(reason, 'kubectl describe pod tells more')}. No attempt is consumed.",
-        until=draft.now + timedelta(seconds=60),
-        warn=True,
-    )
+    words = f"{reason}: {detail}; {_ADVICE.get(reason, 'kubectl describe pod tells more')}."
+    if run.permitted_at is None and draft.now - since > PATIENCE_WITH_PODS:
+        lay_down(draft, run, words=words, warn=draft.record.waiting_reason != POD_CANNOT_START)
+        return
+    draft.wait(POD_CANNOT_START, words + _NO_ATTEMPT, until=draft.now + timedelta(seconds=60), warn=True)
 
 
 def _tell_of_missing_pod(draft: Draft, run: RunRecord, due_at: datetime) -> None:
@@ -216,7 +228,7 @@ def _tell_of_missing_pod(draft: Draft, run: RunRecord, due_at: datetime) -> None
         draft.look_again(due_at)
         return
     draft.wait(
-        "PodCannotStart",
+        POD_CANNOT_START,
         f"NoPod: the pod of run {run.number} is gone and its Job makes no other; a quota or an admission webhook may "
         f"refuse it: kubectl describe job {run.job_name} -n {draft.record.namespace}. No attempt is consumed.",
         until=draft.now + timedelta(seconds=60),

@@ -31,6 +31,7 @@ _LAID_DOWN = {
     "InvalidSpec",
     "NarrationTooLong",
     "NoPrice",
+    "PodNeverStarted",
     "RedoRefused",
     "Rejected",
     "RetryLater",
@@ -52,6 +53,8 @@ def check_transaction(world: World, before, after) -> None:
     for task in changed:
         uid, known = task.uid, before.tasks.get(task.uid)
         if known != task:
+            is_due = task.review_gate is not None or task.next_attempt_at is not None
+            hold(Law.ENDED, task.phase not in TERMINAL or not is_due, lambda: f"{task.key} is over and asks for more")
             _check_history(world, before, after, task, known)
             if known is not None:
                 _check_words(world, known, task)
@@ -224,6 +227,10 @@ def _check_closing(world: World, run: RunRecord) -> None:
         world.reached.failures[run.failure_class] += 1
     if run.outcome is not None:
         world.reached.outcomes[run.outcome] += 1
+    may_have_paid = run.permitted_at is not None or run.spent_usd > 0
+    hold(
+        Law.MONEY, run.ledger_read or may_have_paid, lambda: f"run {run.number} never began and keeps what it reserved"
+    )
     if run.outcome is RunOutcome.DONE:
         is_done = run.storyboard_only or world.is_made(run.task_uid, run.step)
         hold(Law.PROOF, is_done, lambda: f"{run.step} counts as done and is not")
@@ -251,6 +258,15 @@ def _check_places(after) -> None:
     hold(Law.PLACES, len(holding) <= FLEET_CAP, lambda: [f"{task.name} {task.phase}" for task in holding])
     for name, count in Counter(task.channel for task in holding).items():
         hold(Law.PLACES, count <= CHANNEL_CAP, lambda name=name, count=count: f"{name} holds {count} places")
+
+
+def check_waiting(world: World) -> None:
+    """Nobody waits for a place, or was given one, who is over: no look would ever give it back."""
+    reconciler, tasks = world.operator.reconciler, world.store._state.tasks
+    for uid in reconciler._admitted | set(reconciler._admissible):
+        task = tasks.get(uid)
+        lives = task is not None and task.phase not in TERMINAL and not task.resource_gone
+        hold(Law.PLACES, lives, lambda: f"{task and task.name} {uid} waits for a place and is over")
 
 
 # --- the whole ----------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ class OperatorLife:
         self.reconciler = Reconciler(cluster=self, store=self, settings=SETTINGS, clock=lambda: world.now)
         self._of_films: dict[TaskKey, tuple[list[JobSeen], list[PodSeen]]] | None = None
         """The Jobs and pods of the view, film by film, until it changes."""
+        self.failed: set[TaskKey] = set()
+        """Tasks whose last look came to no end."""
         self.fleet_paused = world.fleet_paused
         self.reconciler.rules = replace(self.reconciler.rules, fleet_paused=self.fleet_paused)
         self.reports = ReportServer(self.reconciler)
@@ -113,7 +115,7 @@ class OperatorLife:
         """Look at these tasks, several at once, and let admission look."""
         if keys:
             self._know_channels()
-        looks = [self.reconciler.reconcile(key) for key in keys]
+        looks = [self._look(key) for key in keys]
         # In a calm who is given a place is looked at after that, as the real loop wakes it.
         place = self.world.random.randrange(len(looks) + 1)
         looks.insert(place if self.world.harm else 0, self.reconciler._admit())
@@ -125,12 +127,18 @@ class OperatorLife:
             if isinstance(outcome, BaseException) and not isinstance(outcome, (CrashError, *_EXPECTED)):
                 raise outcome
 
+    async def _look(self, key: TaskKey) -> None:
+        """Look at a task; a look that failed is taken again, whatever became of the film."""
+        self.failed.add(key)
+        await self.reconciler.reconcile(key)
+        self.failed.discard(key)
+
     def unfinished(self, *, everything: bool = True) -> list[TaskKey]:
         """Return what a look at everything would wake; in a calm less the films that are over and show it.
 
         Less `everything`, without those that wait for people and show it.
         """
-        keys = dict.fromkeys(self.tasks)
+        keys = dict.fromkeys((*self.tasks, *sorted(self.failed)))
         state = self.world.store._state
         open_runs = {run.task_uid for run in state.runs.values() if run.is_open}
         for task in state.tasks.values():
@@ -141,7 +149,7 @@ class OperatorLife:
             elif not self.world.harm and _needs_no_look(task, everything=everything) and task.uid not in open_runs:
                 told = (shown.status.get("phase"), shown.status.get("message"))
                 is_seen = shown.status.get("observedGeneration") == shown.generation or task.phase in TERMINAL
-                if is_seen and told == (task.phase.resource, task.message[:500]):
+                if task.key not in self.failed and is_seen and told == (task.phase.resource, task.message[:500]):
                     keys.pop(task.key, None)
         return list(keys)
 

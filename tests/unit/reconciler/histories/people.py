@@ -93,6 +93,9 @@ def _whom(world: World, act: Act) -> list[TaskKey]:
     match act:
         case Act.DELETE if world.random.random() < 0.7:
             chosen = [key for key in everyone if world.pods_at_work(world.tasks[key].uid)]
+        case Act.CREATE_ANEW if world.random.random() < 0.7:
+            waiting = {uid for uid, task in world.store._state.tasks.items() if task.waiting_reason == "WaitingForTurn"}
+            chosen = [key for key in everyone if world.tasks[key].uid in waiting]
         case Act.RESUME:
             chosen = [key for key in everyone if world.wanted[key].state is DesiredState.SUSPENDED]
         case _:

@@ -60,6 +60,11 @@ def _(monkeypatch):
     monkeypatch.setattr(decide, "_name_missing_channel", lambda *_: None)
 
 
+@_bug("ask for an approval of a film that was cancelled")
+def _(monkeypatch):
+    monkeypatch.setattr(decide, "_end_pipeline", lambda _plan: None)
+
+
 # --- attempts ---------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +139,18 @@ def _(monkeypatch):
 
 
 # --- runs and pods ----------------------------------------------------------------------------------------------
+
+
+@_bug("a film whose resource is gone waits for a place for ever")
+def _(monkeypatch):
+    original = reconciler.Reconciler._note_admission
+
+    def keep(self, situation, plan):
+        if not plan.record.resource_gone:
+            original(self, situation, plan)
+
+    monkeypatch.setattr(reconciler.Reconciler, "_note_admission", keep)
+    monkeypatch.setattr(reconciler.Reconciler, "_forget_waiting", lambda *_, **__: None)
 
 
 @_bug("open a run while one is open")
@@ -216,6 +233,11 @@ def _(monkeypatch):
         return [run for run in original(self, *words) if run.is_open]
 
     monkeypatch.setattr(MemoryTransaction, "_unread_runs", open_alone)
+
+
+@_bug("keep what a run reserved that never began")
+def _(monkeypatch):
+    monkeypatch.setattr(settle, "_never_began", lambda _run: False)
 
 
 @_bug("record spend twice")

@@ -8,7 +8,7 @@ import selectors
 from datetime import timedelta
 
 import structlog
-from tests.unit.reconciler.histories.checks import check_whole
+from tests.unit.reconciler.histories.checks import check_waiting, check_whole
 from tests.unit.reconciler.histories.laws import Law, hold
 from tests.unit.reconciler.histories.operator_life import OperatorLife
 from tests.unit.reconciler.histories.people import create, help_on, lose_database, meddle, wish_of
@@ -154,6 +154,7 @@ async def _settle(world: World) -> None:
             still = 1
         due = [task.next_attempt_at for task in world.store._state.tasks.values() if task.next_attempt_at]
         if still >= STILL_ROUNDS and not any(moment > world.now for moment in due):
+            check_waiting(world)
             return
         world.now = max(world.now + timedelta(minutes=20), min(due, default=world.now))
     hold(Law.STUCK, False, [f"{task.phase} {task.message}" for task in world.store._state.tasks.values()])

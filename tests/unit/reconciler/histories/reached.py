@@ -96,6 +96,7 @@ REASONS = frozenset(
         "AwaitingApproval",
         "Rejected",
         "PodCannotStart",
+        "PodNeverStarted",
         "ChannelNotFound",
         "ChannelInvalid",
         "InvalidSpec",
