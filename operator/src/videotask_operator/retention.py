@@ -48,6 +48,8 @@ class RetentionKeeper:
     """What failed, in words, by uid; None until it was read."""
     _wishes: dict[str, RetentionRecord] | None = None
     """What was noted at the last look, by uid; None until it was read."""
+    _unsure: set[str] = field(default_factory=set)
+    """Uids of which something was written since: it may have been rolled back, so that only the record knows."""
 
     async def look(self) -> None:
         """Do what is due now."""
@@ -77,15 +79,11 @@ class RetentionKeeper:
             return
         if self._wishes is None:
             self._wishes = {kept.task_uid: kept for kept in await transaction.load_retention()}
-        before = self._wishes.get(task.uid)
-        if before is not None:
-            is_noted = _wished(before, task.spec.retention, _claim_of(observed)) == before
-        else:
-            is_noted = not is_asked_for(task.spec.retention)
-        if not is_noted:
-            # What was loaded at the last look may have been cleaned since: only what is in the record now is changed.
-            known = {kept.task_uid: kept for kept in await transaction.load_retention()}
-            await _note(transaction, task, _claim_of(observed), known)
+        if task.uid not in self._unsure and _is_noted(self._wishes.get(task.uid), task.spec.retention, observed):
+            return
+        # What was loaded at the last look may have been cleaned since: only what is in the record now is changed.
+        kept = await transaction.load_retention_of(task.uid)
+        await self._note(transaction, task, _claim_of(observed), {} if kept is None else {task.uid: kept})
 
     async def _due(self) -> list[CleanUpOrder]:
         now = self.clock()
@@ -96,12 +94,37 @@ class RetentionKeeper:
                 observed = self.cluster.observe(key)
                 if observed.task is not None:
                     shown[observed.task.uid] = str(observed.task.status.get("phase", ""))
-                    await _note(transaction, observed.task, _claim_of(observed), known)
-            self._wishes = dict(known)
+                    await self._note(transaction, observed.task, _claim_of(observed), known)
             self._failures = _failures(known.values())
             candidates = [kept for kept in known.values() if may_be_due(kept, shown_phase=shown.get(kept.task_uid))]
             orders = [await self._order(transaction, kept, now) for kept in candidates]
+        # After the commit, and with no pause in between: what is kept in mind is what is on record.
+        self._wishes = known
+        self._unsure.clear()
         return [order for order in orders if order is not None]
+
+    async def _note(
+        self, transaction: Transaction, task: TaskResource, claim_name: str | None, known: dict[str, RetentionRecord]
+    ) -> None:
+        """Keep what the resource asks for now; what was once asked for and is no longer counts as not asked for."""
+        before = known.get(task.uid)
+        if task.spec is None:
+            return
+        wish = task.spec.retention
+        if before is not None:
+            now = _wished(before, wish, claim_name)
+        elif claim_name is not None and is_asked_for(wish):
+            now = RetentionRecord(
+                task_uid=task.uid, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name
+            )
+        else:
+            return
+        if before is not None and now != before:
+            now = unfailed(now)
+        if now != before and await transaction.load_task(task.uid) is not None:
+            self._unsure.add(task.uid)
+            await transaction.save_retention(now)
+            known[task.uid] = now
 
     async def _order(self, transaction: Transaction, kept: RetentionRecord, now: datetime) -> CleanUpOrder | None:
         record = await transaction.load_task(kept.task_uid)
@@ -189,24 +212,7 @@ def _wished(kept: RetentionRecord, wish: Retention, claim_name: str | None) -> R
     return replace(kept, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim)
 
 
-async def _note(
-    transaction: Transaction, task: TaskResource, claim_name: str | None, known: dict[str, RetentionRecord]
-) -> None:
-    """Keep what the resource asks for now; what was once asked for and is no longer counts as not asked for."""
-    before = known.get(task.uid)
-    if task.spec is None:
-        return
-    wish = task.spec.retention
-    if before is not None:
-        now = _wished(before, wish, claim_name)
-    elif claim_name is not None and is_asked_for(wish):
-        now = RetentionRecord(
-            task_uid=task.uid, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name
-        )
-    else:
-        return
-    if before is not None and now != before:
-        now = unfailed(now)
-    if now != before and await transaction.load_task(task.uid) is not None:
-        await transaction.save_retention(now)
-        known[task.uid] = now
+def _is_noted(before: RetentionRecord | None, wish: Retention, observed: Observation) -> bool:
+    if before is None:
+        return not is_asked_for(wish)
+    return _wished(before, wish, _claim_of(observed)) == before

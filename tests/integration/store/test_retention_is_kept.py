@@ -24,6 +24,9 @@ async def test_it_comes_back_as_it_was_saved_and_saving_again_replaces_each_fiel
         await transaction.save_task(a_record())
         await transaction.save_retention(KEPT)
     assert await kept_by(store) == (KEPT,)
+    async with store.transaction() as transaction:
+        assert await transaction.load_retention_of(UID) == KEPT
+        assert await transaction.load_retention_of("nobody") is None
     other = RetentionRecord(
         task_uid=UID,
         on_deletion=OnDeletion.KEEP,

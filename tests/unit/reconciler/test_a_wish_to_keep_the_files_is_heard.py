@@ -10,6 +10,7 @@ from tests.unit.reconciler.test_retention_keeper import ASKED, House
 
 from videotask_contract.phases import Phase
 from videotask_operator.core.model import TaskKey
+from videotask_operator.core.ports import StoreUnavailableError
 from videotask_operator.reconciler import Reconciler
 from videotask_operator.settings import Settings
 
@@ -60,3 +61,37 @@ async def test_a_wish_noted_late_takes_nothing_back_that_was_done() -> None:
     async with house.store.transaction() as transaction:
         [kept] = await transaction.load_retention()
     assert (kept.work_days, kept.work_cleaned_at) == (2, NOON)
+
+
+@pytest.mark.parametrize("also", [{}, {"workDays": 30}])  # with days it is on record from the first look on
+@pytest.mark.parametrize("first", KEPT)
+async def test_a_mind_changed_twice_between_two_looks_counts(first, also) -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    reconciler = Reconciler(
+        cluster=house.cluster, store=house.store, settings=Settings(namespaces=("studio",)), clock=lambda: house.now
+    )
+    house.cluster.apply(a_resource(retention=first | also, status={"phase": "Completed"}))
+    await reconciler._retention.look()
+    for later in (ASKED | also, first | also):
+        house.cluster.apply(a_resource(retention=later, status={"phase": "Completed"}))
+        await reconciler.reconcile(FILM)
+    await house.lose_resource()
+    await reconciler._retention.look()
+    assert house.cluster.clean_ups == []
+
+
+async def test_a_wish_whose_note_was_rolled_back_is_noted_at_the_next_turn() -> None:
+    house = await House().with_film()
+    await house.looks()
+    house.cluster.apply(a_resource(retention=ASKED))
+
+    async def turn(*, fails: bool) -> None:
+        async with house.store.transaction() as transaction:
+            await house.keeper.note(transaction, house.cluster.observe(FILM))
+            if fails:
+                raise StoreUnavailableError("gone before the commit")
+
+    with pytest.raises(StoreUnavailableError):
+        await turn(fails=True)
+    await turn(fails=False)
+    assert (await house.kept()).work_days == ASKED["workDays"]

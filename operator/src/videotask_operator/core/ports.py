@@ -165,6 +165,9 @@ class Transaction(Protocol):
     async def load_retention(self) -> tuple[RetentionRecord, ...]:
         """Return every film of which files are to be removed some day, or were."""
 
+    async def load_retention_of(self, task_uid: str) -> RetentionRecord | None:
+        """Return what is to become of one film's files, None where nothing was ever asked."""
+
     async def save_retention(self, kept: RetentionRecord) -> None:
         """Insert or replace (key: task_uid)."""
 

@@ -150,6 +150,10 @@ class PostgresTransaction:
         """See the port."""
         return await retention.load_retention(self._session)
 
+    async def load_retention_of(self, task_uid: str) -> RetentionRecord | None:
+        """See the port."""
+        return await retention.load_retention_of(self._session, task_uid)
+
     async def save_retention(self, kept: RetentionRecord) -> None:
         """See the port."""
         await retention.save_retention(self._session, kept)

@@ -246,6 +246,10 @@ class MemoryTransaction:
         """See the port."""
         return tuple(self._state.retention[uid] for uid in sorted(self._state.retention))
 
+    async def load_retention_of(self, task_uid: str) -> RetentionRecord | None:
+        """See the port."""
+        return self._state.retention.get(task_uid)
+
     async def save_retention(self, kept: RetentionRecord) -> None:
         """See the port."""
         self._require_task(kept.task_uid)
