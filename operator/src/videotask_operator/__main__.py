@@ -34,6 +34,8 @@ _LEADER_PATIENCE_SECONDS = 3600.0
 _WAITING_TURN_SECONDS = 10.0
 _STALE_AFTER_SECONDS = 180.0
 """A loop that has not turned, or has tried no LIST, for this long is restarted by the liveness probe."""
+_STALE_AFTER_RESYNCS = 3
+"""Where resyncs are rarer than that: between two of them nothing may have happened."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,7 +117,7 @@ async def _run(settings: Settings, kubeconfig: Path | None) -> int:
     reconciler = Reconciler(cluster=cluster, store=store, settings=settings)
     reports = ReportServer(reconciler)
     watching = Watching()
-    health = HealthServer(_vitals(cluster, store, reconciler, watching))
+    health = HealthServer(_vitals(settings, cluster, store, reconciler, watching))
     await health.start(host=settings.bind_address, port=settings.health_port)
     lead = asyncio.create_task(_lead(settings, kubeconfig, stop, cluster, store, reconciler, reports, watching))
     await asyncio.wait({lead, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -191,7 +193,14 @@ class Watching:
         return self.events is None or self.events.is_steady
 
 
-def _vitals(cluster: KubeCluster, store: PostgresStore, reconciler: Reconciler, watching: Watching) -> Vitals:
+def stale_after_seconds(settings: Settings) -> float:
+    """Return after how many seconds without a turn or a try of a LIST the operator counts as stuck."""
+    return max(_STALE_AFTER_SECONDS, _STALE_AFTER_RESYNCS * settings.resync_seconds)
+
+
+def _vitals(
+    settings: Settings, cluster: KubeCluster, store: PostgresStore, reconciler: Reconciler, watching: Watching
+) -> Vitals:
     return Vitals(
         now=lambda: datetime.now(UTC),
         loop_turned_at=lambda: reconciler.turned_at,
@@ -199,7 +208,7 @@ def _vitals(cluster: KubeCluster, store: PostgresStore, reconciler: Reconciler, 
         is_synced=lambda: cluster.is_synced,
         is_leader=lambda: store.is_leader,
         is_watching=watching.is_steady,
-        stale_after_seconds=_STALE_AFTER_SECONDS,
+        stale_after_seconds=stale_after_seconds(settings),
         films_out_of_sight=lambda: len(reconciler.out_of_sight),
     )
 

@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from tests.support.builders import NOON
 
+from videotask_operator.__main__ import stale_after_seconds
 from videotask_operator.health import HealthServer, Vitals
+from videotask_operator.settings import Settings
 
 
 def a_server(**changes):
@@ -46,3 +48,11 @@ async def test_a_loop_that_stands_still_is_not_alive(fact):
 
 async def test_liveness_asks_neither_the_lock_nor_the_database():
     assert (await a_server(is_leader=lambda: False, is_synced=lambda: False)._live(None)).status == 200
+
+
+@pytest.mark.parametrize("fact", ["loop_turned_at", "resync_tried_at"])
+@pytest.mark.parametrize(("resync_seconds", "age", "status"), [(300, 310, 200), (300, 901, 503), (30, 181, 503)])
+async def test_an_operator_that_lists_seldom_is_alive_between_two_lists(fact, resync_seconds, age, status):
+    stale = stale_after_seconds(Settings(resync_seconds=resync_seconds))
+    server = a_server(stale_after_seconds=stale, **{fact: lambda: NOON - timedelta(seconds=age)})
+    assert (await server._live(None)).status == status
