@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.builders import NOON
 
 from videotask_contract.errors import PermanentError
+from videotask_operator.core.last_wishes import LastWish, LastWishes
 from videotask_operator.core.model import (
     Caller,
     ChannelResource,
@@ -44,11 +45,16 @@ class MemoryCluster:
         """Every clean-up that was asked for, once a look."""
         self.clean_up_state = CleanUpState.RUNNING
         self.now: Callable[[], datetime] = lambda: NOON
+        self._last_wishes = LastWishes()
+        self._shown: dict[TaskKey, TaskResource] = {}
+        """What was applied last, for a test takes resources away without a word."""
         self._notify: Callable[[TaskKey], None] = lambda _key: None
 
     # --- what a test does ---------------------------------------------------------------------------------------
 
     def apply(self, task: TaskResource) -> None:
+        self._last_wishes.see_change(self.tasks.get(task.key), task)
+        self._shown[task.key] = task
         self.tasks[task.key] = task
         self._notify(task.key)
 
@@ -100,6 +106,14 @@ class MemoryCluster:
             jobs=tuple(self.jobs[name][1] for name in mine),
             pods=tuple(pod for pod in self.pods.values() if pod.job_name in mine),
         )
+
+    def last_wishes(self, key: TaskKey | None = None) -> Iterable[LastWish]:
+        for gone in self._shown.keys() - self.tasks.keys():
+            self._last_wishes.see_change(self._shown.pop(gone), None)
+        return self._last_wishes.of(key)
+
+    def forget_last_wishes(self, wishes: Iterable[LastWish]) -> None:
+        self._last_wishes.forget(wishes)
 
     async def create_run(self, order: RunOrder) -> None:
         self._maybe_crash("create_run")

@@ -433,7 +433,7 @@ class Reconciler:
         async with self.store.transaction() as transaction:
             # Inside, since a transaction waits its turn: a report recorded meanwhile must not be later than `now`.
             observed = self.cluster.observe(key)
-            await self._retention.note(transaction, observed)
+            await self._retention.note(transaction, key, observed)
             now = self.clock()
             situation = await self._situation(transaction, key, observed, now)
             plan = decide(situation) if situation else None

@@ -14,7 +14,8 @@ import structlog
 
 from videotask_contract.errors import VideoTaskError
 from videotask_contract.resources import Retention
-from videotask_operator.core.model import EventDraft, EventType, Observation, TaskKey, TaskResource
+from videotask_operator.core.last_wishes import LastWish
+from videotask_operator.core.model import EventDraft, EventType, Observation, TaskKey
 from videotask_operator.core.ports import ClusterPort, ForeignJobError, StorePort, Transaction
 from videotask_operator.core.projection import CLEAN_UP_FAILED
 from videotask_operator.core.retention import (
@@ -72,8 +73,14 @@ class RetentionKeeper:
             self._failures = _failures(await transaction.load_retention())
         return self._failures.get(uid)
 
-    async def note(self, transaction: Transaction, observed: Observation) -> None:
-        """Keep what a film's resource asks for now, with each decision: it may be deleted before the next look."""
+    async def note(self, transaction: Transaction, key: TaskKey, observed: Observation) -> None:
+        """Keep what a film's resource asks for now, with each decision: it may be deleted before the next look.
+
+        So it is with what one that is gone asked for last, should the decision fail in which it was to be noted.
+        """
+        for wish in self.cluster.last_wishes(key):
+            kept = await transaction.load_retention_of(wish.uid)
+            await self._note_last(transaction, wish, {} if kept is None else {wish.uid: kept})
         task = observed.task
         if task is None or task.spec is None:
             return
@@ -83,48 +90,64 @@ class RetentionKeeper:
             return
         # What was loaded at the last look may have been cleaned since: only what is in the record now is changed.
         kept = await transaction.load_retention_of(task.uid)
-        await self._note(transaction, task, _claim_of(observed), {} if kept is None else {task.uid: kept})
+        known = {} if kept is None else {task.uid: kept}
+        await self._note(transaction, task.uid, task.spec.retention, _claim_of(observed), known)
 
     async def _due(self) -> list[CleanUpOrder]:
         now = self.clock()
         shown: dict[str, str] = {}
         async with self.store.transaction() as transaction:
             known = {kept.task_uid: kept for kept in await transaction.load_retention()}
+            last_wishes = tuple(self.cluster.last_wishes())
+            for wish in last_wishes:
+                await self._note_last(transaction, wish, known)
             for key in self.cluster.task_keys():
                 observed = self.cluster.observe(key)
                 if observed.task is not None:
                     shown[observed.task.uid] = str(observed.task.status.get("phase", ""))
-                    await self._note(transaction, observed.task, _claim_of(observed), known)
+                    if observed.task.spec is not None:
+                        wanted = observed.task.spec.retention
+                        await self._note(transaction, observed.task.uid, wanted, _claim_of(observed), known)
             self._failures = _failures(known.values())
             candidates = [kept for kept in known.values() if may_be_due(kept, shown_phase=shown.get(kept.task_uid))]
             orders = [await self._order(transaction, kept, now) for kept in candidates]
         # After the commit, and with no pause in between: what is kept in mind is what is on record.
         self._wishes = known
         self._unsure.clear()
+        self.cluster.forget_last_wishes(last_wishes)
         return [order for order in orders if order is not None]
 
+    async def _note_last(self, transaction: Transaction, wish: LastWish, known: dict[str, RetentionRecord]) -> None:
+        claim_name = None
+        for channel in self.cluster.channels():
+            if (channel.namespace, channel.name) == (wish.key.namespace, wish.channel) and channel.spec is not None:
+                claim_name = channel.spec.volume.claim_name
+        await self._note(transaction, wish.uid, wish.retention, claim_name, known)
+
     async def _note(
-        self, transaction: Transaction, task: TaskResource, claim_name: str | None, known: dict[str, RetentionRecord]
+        self,
+        transaction: Transaction,
+        uid: str,
+        wish: Retention,
+        claim_name: str | None,
+        known: dict[str, RetentionRecord],
     ) -> None:
         """Keep what the resource asks for now; what was once asked for and is no longer counts as not asked for."""
-        before = known.get(task.uid)
-        if task.spec is None:
-            return
-        wish = task.spec.retention
+        before = known.get(uid)
         if before is not None:
             now = _wished(before, wish, claim_name)
         elif claim_name is not None and is_asked_for(wish):
             now = RetentionRecord(
-                task_uid=task.uid, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name
+                task_uid=uid, on_deletion=wish.on_deletion, work_days=wish.work_days, claim_name=claim_name
             )
         else:
             return
         if before is not None and now != before:
             now = unfailed(now)
-        if now != before and await transaction.load_task(task.uid) is not None:
-            self._unsure.add(task.uid)
+        if now != before and await transaction.load_task(uid) is not None:
+            self._unsure.add(uid)
             await transaction.save_retention(now)
-            known[task.uid] = now
+            known[uid] = now
 
     async def _order(self, transaction: Transaction, kept: RetentionRecord, now: datetime) -> CleanUpOrder | None:
         record = await transaction.load_task(kept.task_uid)

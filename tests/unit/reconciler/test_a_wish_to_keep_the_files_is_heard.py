@@ -9,8 +9,10 @@ from tests.support.builders import NOON, a_resource
 from tests.unit.reconciler.test_retention_keeper import ASKED, House
 
 from videotask_contract.phases import Phase
+from videotask_contract.resources import OnDeletion
 from videotask_operator.core.model import TaskKey
-from videotask_operator.core.ports import StoreUnavailableError
+from videotask_operator.core.ports import NotLeaderError, StoreUnavailableError
+from videotask_operator.core.retention import Extent
 from videotask_operator.reconciler import Reconciler
 from videotask_operator.settings import Settings
 
@@ -87,7 +89,7 @@ async def test_a_wish_whose_note_was_rolled_back_is_noted_at_the_next_turn() -> 
 
     async def turn(*, fails: bool) -> None:
         async with house.store.transaction() as transaction:
-            await house.keeper.note(transaction, house.cluster.observe(FILM))
+            await house.keeper.note(transaction, FILM, house.cluster.observe(FILM))
             if fails:
                 raise StoreUnavailableError("gone before the commit")
 
@@ -95,3 +97,47 @@ async def test_a_wish_whose_note_was_rolled_back_is_noted_at_the_next_turn() -> 
         await turn(fails=True)
     await turn(fails=False)
     assert (await house.kept()).work_days == ASKED["workDays"]
+
+
+async def test_a_last_wish_counts_though_the_film_is_deleted_before_a_turn_succeeds() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    reconciler = Reconciler(
+        cluster=house.cluster, store=house.store, settings=Settings(namespaces=("studio",)), clock=lambda: house.now
+    )
+    house.cluster.apply(a_resource(retention=ASKED, status={"phase": "Completed"}))
+    await reconciler._retention.look()
+    house.store.is_leader = False
+    house.cluster.apply(a_resource(retention={"onDeletion": "Keep"}, status={"phase": "Completed"}))
+    with pytest.raises(NotLeaderError):
+        await reconciler.reconcile(FILM)
+    house.cluster.tasks.clear()
+    house.store.is_leader = True
+    await reconciler.reconcile(FILM)
+    assert (await house.kept()).on_deletion is OnDeletion.KEEP, "at the film's own turn, before any look"
+    await reconciler._retention.look()
+    assert house.cluster.clean_ups == []
+    assert house.cluster.last_wishes() == (), "once it is on record it is not kept in mind"
+
+
+@pytest.mark.parametrize("first", [{}, {"onDeletion": "Keep", "workDays": 30}])
+async def test_a_last_wish_to_remove_all_counts_as_well(first) -> None:
+    house = await House().with_film()
+    house.cluster.apply(a_resource(retention=first))
+    await house.looks()
+    house.cluster.apply(a_resource(retention=ASKED))
+    await house.lose_resource()
+    assert await house.looks() == [Extent.ALL]
+
+
+async def test_a_last_wish_waits_while_the_record_is_away() -> None:
+    house = await House().with_film()
+    house.cluster.apply(a_resource(retention=ASKED))
+    await house.looks()
+    house.cluster.apply(a_resource(retention={}))
+    house.cluster.tasks.clear()
+    house.store.is_leader = False
+    with pytest.raises(NotLeaderError):
+        await house.looks()
+    house.store.is_leader = True
+    await house.lose_resource()
+    assert await house.looks() == []

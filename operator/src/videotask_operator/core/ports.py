@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from videotask_contract.report import Item, Spend
 from videotask_contract.steps import Step
+from videotask_operator.core.last_wishes import LastWish
 from videotask_operator.core.model import (
     AccountBlock,
     ActiveTask,
@@ -50,6 +51,12 @@ class ClusterPort(Protocol):
 
     def observe(self, key: TaskKey) -> Observation:
         """Return all that concerns one task, from the cache; says too whether absence means anything there."""
+
+    def last_wishes(self, key: TaskKey | None = None) -> Iterable[LastWish]:
+        """Return what resources that are gone asked for their files last, of this name or of all."""
+
+    def forget_last_wishes(self, wishes: Iterable[LastWish]) -> None:
+        """Drop these: they are on record."""
 
     async def create_run(self, order: RunOrder) -> None:
         """Create ConfigMap and Job; done already under this run id is success. ForeignJobError on a foreign Job."""

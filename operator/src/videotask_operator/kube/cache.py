@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from videotask_operator.core.last_wishes import LastWishes
 from videotask_operator.core.model import ChannelResource, JobSeen, PodSeen, TaskKey, TaskResource
 from videotask_operator.kube.parse import (
     Meta,
@@ -53,6 +54,7 @@ class Cache:
         self._shelves: dict[tuple[Kind, str], _Shelf] = {}
         self._names_of_task: dict[tuple[Kind, TaskKey], set[str]] = {}
         self._job_uids: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self.last_wishes = LastWishes()
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -117,6 +119,7 @@ class Cache:
             return frozenset()
         after = _parse(kind, meta, body, before)
         self._store(kind, shelf, after)
+        self._note_change(before, after)
         return self._affected(kind, before, after)
 
     def delete(self, kind: Kind, body: Mapping[str, Any]) -> frozenset[TaskKey]:
@@ -124,7 +127,13 @@ class Cache:
         meta = parse_meta(body)
         shelf = self._shelf(kind, meta.namespace)
         before = shelf.entries.get(meta.name)
-        if before is not None and _is_newer(before.meta.version, meta.version) and before.meta.uid != meta.uid:
+        was_older = before is not None and _is_newer(before.meta.version, meta.version) and before.meta.uid != meta.uid
+        if not was_older:
+            self._note_change(before, None)
+        if kind is Kind.TASK:
+            # Its last change and its deletion may have come as one: the body has the last word.
+            self._note_change(_parse(kind, meta, body, before), None)
+        if was_older:
             return frozenset()
         if meta.version is not None:
             shelf.deleted_at[meta.name] = max(meta.version, shelf.deleted_at.get(meta.name, 0))
@@ -164,6 +173,7 @@ class Cache:
         for name, entry in list(shelf.entries.items()):
             if name not in listed and not _is_newer(entry.meta.version, listed_at):
                 self._remove(kind, shelf, entry)
+                self._note_change(entry, None)
                 changed |= self._affected(kind, entry, None)
         return frozenset(changed)
 
@@ -179,8 +189,10 @@ class Cache:
             known = before.pop(meta.name, None)
             after = _parse(kind, meta, body, known)
             self._store(kind, shelf, after)
+            self._note_change(known, after)
             changed |= self._affected(kind, known, after)
         for entry in before.values():
+            self._note_change(entry, None)
             changed |= self._affected(kind, entry, None)
         return frozenset(changed)
 
@@ -210,6 +222,10 @@ class Cache:
         self._job_uids.move_to_end((meta.namespace, meta.name))
         while len(self._job_uids) > _REMEMBERED_JOBS:
             self._job_uids.popitem(last=False)
+
+    def _note_change(self, before: Entry | None, after: Entry | None) -> None:
+        values = (entry.value if entry is not None else None for entry in (before, after))
+        self.last_wishes.see_change(*(value if isinstance(value, TaskResource) else None for value in values))
 
     def _affected(self, kind: Kind, before: Entry | None, after: Entry | None) -> frozenset[TaskKey]:
         if before is not None and after is not None and before.value == after.value:

@@ -15,6 +15,7 @@ import structlog
 
 from videotask_contract.errors import PermanentError, VideoTaskError
 from videotask_contract.resources import LABEL_MANAGED_BY, LABEL_RUN_ID, MANAGED_BY
+from videotask_operator.core.last_wishes import LastWish
 from videotask_operator.core.model import (
     Caller,
     ChannelResource,
@@ -139,6 +140,14 @@ class KubeCluster:
             pods=tuple(self._judge(meta, pod) for meta, pod in self._cache.pods(key)),
             in_sight=self._is_listed(key.namespace),
         )
+
+    def last_wishes(self, key: TaskKey | None = None) -> Iterable[LastWish]:
+        """Return what resources that are gone asked for their files last, of this name or of all."""
+        return self._cache.last_wishes.of(key)
+
+    def forget_last_wishes(self, wishes: Iterable[LastWish]) -> None:
+        """Drop these: they are on record."""
+        self._cache.last_wishes.forget(wishes)
 
     def take_event(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Take a watch event in; `event_type` is None for objects of a watch's first list."""

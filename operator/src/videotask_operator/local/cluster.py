@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from videotask_operator.core.last_wishes import LastWish, LastWishes
 from videotask_operator.core.model import (
     Caller,
     ChannelResource,
@@ -68,6 +69,7 @@ class LocalCluster:
         self._notify: Callable[[TaskKey], None] = lambda _key: None
         self._signatures: dict[Path, Signature] = {}
         self._tasks: dict[str, TaskResource] = {}
+        self._last_wishes = LastWishes()
         self._channels: dict[str, ChannelResource] = {}
         self._runs: dict[str, LocalRun] = {}
         self._clean_ups: dict[str, subprocess.Popen[bytes]] = {}
@@ -126,6 +128,14 @@ class LocalCluster:
             pods=tuple(pod for _, pod in seen if pod is not None),
             in_sight=key.namespace == self._namespace,
         )
+
+    def last_wishes(self, key: TaskKey | None = None) -> Iterable[LastWish]:
+        """Return what resources that are gone asked for their files last, of this name or of all."""
+        return self._last_wishes.of(key)
+
+    def forget_last_wishes(self, wishes: Iterable[LastWish]) -> None:
+        """Drop these: they are on record."""
+        self._last_wishes.forget(wishes)
 
     async def create_run(self, order: RunOrder) -> None:
         """Write the run's record and start it; done already under this run id is success."""
@@ -233,10 +243,12 @@ class LocalCluster:
     def _refresh_tasks(self) -> set[str]:
         changed, gone = self._changes(self._folder.videotasks, self._tasks)
         for name in gone:
-            del self._tasks[name]
+            self._last_wishes.see_change(self._tasks.pop(name), None)
             self._folder.status(name).unlink(missing_ok=True)  # its uid goes with it
         for name in changed:
-            self._tasks[name] = resources.load_task(self._folder, namespace=self._namespace, name=name)
+            task = resources.load_task(self._folder, namespace=self._namespace, name=name)
+            self._last_wishes.see_change(self._tasks.get(name), task)
+            self._tasks[name] = task
         return changed | gone
 
     def _refresh_runs(self) -> set[str]:

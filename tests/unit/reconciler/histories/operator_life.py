@@ -261,6 +261,12 @@ class OperatorLife:
 
         await self.call_api(save)
 
+    def last_wishes(self, key=None) -> tuple:
+        return ()
+
+    def forget_last_wishes(self, wishes) -> None:
+        pass
+
     async def save_channel_status(self, channel, status) -> None:
         pass
 
