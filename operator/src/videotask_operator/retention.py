@@ -6,16 +6,18 @@ due. Each look does the same again until a clean-up is recorded as done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 import structlog
 
 from videotask_contract.errors import VideoTaskError
 from videotask_contract.resources import Retention
 from videotask_operator.core.last_wishes import LastWish
-from videotask_operator.core.model import EventDraft, EventType, Observation, TaskKey
+from videotask_operator.core.model import EventDraft, EventType, Observation, TaskKey, TaskRecord
 from videotask_operator.core.ports import ClusterPort, ForeignJobError, StorePort, Transaction
 from videotask_operator.core.projection import CLEAN_UP_FAILED
 from videotask_operator.core.retention import (
@@ -33,6 +35,10 @@ from videotask_operator.core.retention import (
 
 log = structlog.get_logger()
 
+_AT_ONCE: Final = 5
+"""Clean-ups under way on one volume: who deletes two hundred films floods neither the cluster nor the volume, and a
+volume that cannot be had keeps no other waiting."""
+
 
 @dataclass(slots=True, kw_only=True)
 class RetentionKeeper:
@@ -45,6 +51,8 @@ class RetentionKeeper:
     """Asks for a look at a film: its resource is gone and its record does not say so, or it has something to show."""
     _told: set[str] = field(default_factory=set)
     """Jobs that could not be asked for while the cluster did not answer; it is told once."""
+    _under_way: set[str] = field(default_factory=set)
+    """Jobs that ran when they were last looked at."""
     _failures: dict[str, str] | None = None
     """What failed, in words, by uid; None until it was read."""
     _wishes: dict[str, RetentionRecord] | None = None
@@ -54,7 +62,7 @@ class RetentionKeeper:
 
     async def look(self) -> None:
         """Do what is due now."""
-        for order in await self._due():
+        for order in self._in_turn(await self._due()):
             try:
                 state = await self.cluster.run_clean_up(order)
             except ForeignJobError as error:
@@ -65,7 +73,21 @@ class RetentionKeeper:
                 else:
                     await self._fail(order, error.message)
             else:
+                self._told.discard(order.job_name)
                 await self._take_up(order, state)
+
+    def _in_turn(self, orders: list[CleanUpOrder]) -> list[CleanUpOrder]:
+        """Return those to ask for now: what runs already before all others, what got no answer behind them."""
+        self._under_way &= {order.job_name for order in orders}
+        waiting = sorted(orders, key=lambda one: (one.job_name in self._told, one.job_name not in self._under_way))
+        asked: Counter[tuple[str, str]] = Counter()
+        chosen = []
+        for order in waiting:
+            volume = (order.key.namespace, order.claim_name)
+            asked[volume] += 1
+            if asked[volume] <= _AT_ONCE:
+                chosen.append(order)
+        return chosen
 
     async def failure_of(self, transaction: Transaction, uid: str) -> str | None:
         """Return what failed of a film's clean-up and what a person can do; None when nothing did."""
@@ -110,12 +132,17 @@ class RetentionKeeper:
                         await self._note(transaction, observed.task.uid, wanted, _claim_of(observed), known)
             self._failures = _failures(known.values())
             candidates = [kept for kept in known.values() if may_be_due(kept, shown_phase=shown.get(kept.task_uid))]
-            orders = [await self._order(transaction, kept, now) for kept in candidates]
+            uids = [kept.task_uid for kept in candidates]
+            records = await transaction.load_clean_up_candidates(
+                gone=[uid for uid in uids if uid not in shown], shown=[uid for uid in uids if uid in shown], now=now
+            )
         # After the commit, and with no pause in between: what is kept in mind is what is on record.
         self._wishes = known
         self._unsure.clear()
         self.cluster.forget_last_wishes(last_wishes)
-        return [order for order in orders if order is not None]
+        orders = [(known[record.uid].failures, self._order(known[record.uid], record, now)) for record in records]
+        # One that fails again and again does not come before those that were never tried.
+        return [order for _, order in sorted(orders, key=lambda pair: pair[0]) if order is not None]
 
     async def _note_last(self, transaction: Transaction, wish: LastWish, known: dict[str, RetentionRecord]) -> None:
         claim_name = None
@@ -149,21 +176,19 @@ class RetentionKeeper:
             await transaction.save_retention(now)
             known[uid] = now
 
-    async def _order(self, transaction: Transaction, kept: RetentionRecord, now: datetime) -> CleanUpOrder | None:
-        record = await transaction.load_task(kept.task_uid)
-        if record is None:
-            return None
+    def _order(self, kept: RetentionRecord, record: TaskRecord, now: datetime) -> CleanUpOrder | None:
         observed = self.cluster.observe(record.key)
         if not observed.in_sight:
             return None  # nobody can tell there whether the film was deleted
         shown = observed.task
-        runs = await transaction.load_runs(record.uid)
         is_shown = shown is not None and shown.uid == record.uid
         if not is_shown and not record.resource_gone:
             self.wake(record.key)  # deleted while nobody looked
-        return due_clean_up(kept, record=record, runs=runs, is_shown=is_shown, now=now)
+        return due_clean_up(kept, record=record, runs=(), is_shown=is_shown, now=now)  # none of them has an open run
 
     async def _take_up(self, order: CleanUpOrder, state: CleanUpState) -> None:
+        if state is CleanUpState.RUNNING:
+            self._under_way.add(order.job_name)
         match state:
             case CleanUpState.RUNNING:
                 return

@@ -70,6 +70,8 @@ class SmallApiServer:
         self.hang_ups = 0
         self.review: dict[str, Any] = {"authenticated": False}
         self.page_size: int | None = None
+        self.listed = 0
+        """Objects that were sent in answers to lists."""
 
     def put(self, path: str, body: dict[str, Any]) -> None:
         self.version += 1
@@ -104,6 +106,9 @@ class SmallApiServer:
         if plural not in {"videotasks", "channels", "jobs", "pods", "configmaps"}:
             return self._failure(404)
         items = [body for path, body in sorted(self.objects.items()) if path.rsplit("/", 1)[0] == request.path]
+        if name := request.query.get("fieldSelector", "").removeprefix("metadata.name="):
+            items = [body for body in items if body["metadata"]["name"] == name]
+        self.listed += len(items)
         metadata = {"resourceVersion": str(self.version)}
         if self.page_size is not None:
             start = int(request.query.get("continue", "0"))

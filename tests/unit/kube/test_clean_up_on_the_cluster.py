@@ -78,3 +78,11 @@ async def test_files_of_a_film_that_is_there_after_all_stay(server, cluster, bod
         await cluster.run_clean_up(ORDER)
     assert JOB not in server.objects
     assert await cluster.run_clean_up(replace(ORDER, extent=Extent.WORK)) is CleanUpState.RUNNING
+
+
+async def test_a_clean_up_does_not_read_every_film_of_its_namespace(server, cluster, bodies) -> None:
+    for number in range(20):
+        server.put(objects(Kind.TASK, "studio"), bodies.task(name=f"film-{number}", uid=f"uid-{number}"))
+    server.put(objects(Kind.TASK, "studio"), bodies.task(uid="made-later-under-its-name"))
+    assert await cluster.run_clean_up(ORDER) is CleanUpState.RUNNING
+    assert server.listed == 1

@@ -175,6 +175,15 @@ class Transaction(Protocol):
     async def load_retention_of(self, task_uid: str) -> RetentionRecord | None:
         """Return what is to become of one film's files, None where nothing was ever asked."""
 
+    async def load_clean_up_candidates(
+        self, *, gone: Sequence[str], shown: Sequence[str], now: datetime
+    ) -> tuple[TaskRecord, ...]:
+        """Return those tasks of which something may be removed now, by uid; of none with an open run.
+
+        Of `gone`, whose resource is not there, all; of `shown` those that were completed and whose days of work are
+        over, with what `load_retention` says of them.
+        """
+
     async def save_retention(self, kept: RetentionRecord) -> None:
         """Insert or replace (key: task_uid)."""
 

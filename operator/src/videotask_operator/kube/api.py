@@ -80,13 +80,20 @@ class Api:
             raise
 
     async def fetch_list(
-        self, path: str, *, label_selector: str | None = None, accept: str = "application/json"
+        self,
+        path: str,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        accept: str = "application/json",
     ) -> tuple[list[dict[str, Any]], str]:
         """GET a whole list, page by page, at one resource version; return its items and that version."""
         items: list[dict[str, Any]] = []
         query = {"limit": str(_PAGE_SIZE)}
         if label_selector:
             query["labelSelector"] = label_selector
+        if field_selector:
+            query["fieldSelector"] = field_selector
         while True:
             page = await self._send("GET", path, query=query, accept=accept)
             items += page.get("items") or []

@@ -223,7 +223,12 @@ class KubeCluster:
         """Ask anew before the files of a deleted film go: a list that is refused or not served proves nothing."""
         if order.extent is not Extent.ALL:
             return
-        items, _ = await self._api.fetch_list(objects(Kind.TASK, order.key.namespace), accept=METADATA_ONLY)
+        # Of this name alone, but as a list: a film that is gone and films that are not served are then two answers.
+        items, _ = await self._api.fetch_list(
+            objects(Kind.TASK, order.key.namespace),
+            field_selector=f"metadata.name={order.key.name}",
+            accept=METADATA_ONLY,
+        )
         if any(body["metadata"]["uid"] == order.task_uid for body in items):
             raise PermanentError(f"the VideoTask {order.key} is still there: none of its files is removed")
 

@@ -154,6 +154,12 @@ class PostgresTransaction:
         """See the port."""
         return await retention.load_retention_of(self._session, task_uid)
 
+    async def load_clean_up_candidates(
+        self, *, gone: Sequence[str], shown: Sequence[str], now: datetime
+    ) -> tuple[TaskRecord, ...]:
+        """See the port."""
+        return await retention.load_clean_up_candidates(self._session, gone=gone, shown=shown, now=now)
+
     async def save_retention(self, kept: RetentionRecord) -> None:
         """See the port."""
         await retention.save_retention(self._session, kept)

@@ -7,11 +7,11 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from videotask_contract.phases import TERMINAL
+from videotask_contract.phases import TERMINAL, Phase
 from videotask_contract.report import Certainty, Item, Spend
 from videotask_contract.steps import Step
 from videotask_operator.core.admission import holds_place
@@ -250,6 +250,14 @@ class MemoryTransaction:
         """See the port."""
         return self._state.retention.get(task_uid)
 
+    async def load_clean_up_candidates(
+        self, *, gone: Sequence[str], shown: Sequence[str], now: datetime
+    ) -> tuple[TaskRecord, ...]:
+        """See the port."""
+        busy = {run.task_uid for run in self._state.runs.values() if run.is_open}
+        wanted = {*gone, *(uid for uid in shown if self._is_work_over(uid, now))} - busy
+        return tuple(self._state.tasks[uid] for uid in sorted(wanted & self._state.retention.keys()))
+
     async def save_retention(self, kept: RetentionRecord) -> None:
         """See the port."""
         self._require_task(kept.task_uid)
@@ -269,6 +277,14 @@ class MemoryTransaction:
     def _named(self, key: TaskKey, *, other_than: str | None) -> list[tuple[int, TaskRecord]]:
         named = [task for task in self._state.tasks.values() if task.key == key and task.uid != other_than]
         return list(enumerate(named))
+
+    def _is_work_over(self, uid: str, now: datetime) -> bool:
+        task, kept = self._state.tasks.get(uid), self._state.retention.get(uid)
+        if task is None or kept is None or task.phase is not Phase.COMPLETED:
+            return False
+        if task.pipeline_end_time is None or kept.work_days is None:
+            return False
+        return task.pipeline_end_time + timedelta(days=kept.work_days) <= now
 
     def _earlier_film(self, task: TaskRecord) -> EarlierFilms:
         unread = [run for run in self._runs(task.uid) if not run.ledger_read]

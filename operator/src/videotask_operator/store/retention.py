@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import RowMapping, bindparam, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, RowMapping, Text, and_, any_, bindparam, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from videotask_contract.phases import Phase
 from videotask_contract.resources import OnDeletion
+from videotask_operator.core.model import TaskRecord
 from videotask_operator.core.retention import Extent, RetentionRecord
-from videotask_operator.store.models import retention
+from videotask_operator.store.models import retention, step_runs, tasks
+from videotask_operator.store.rows import task_of_row
 from videotask_operator.store.words import storable_or_none
 
 _FIELDS: Final = tuple(field.name for field in fields(RetentionRecord))
 _ALL: Final = select(retention).order_by(retention.c.task_uid)
 _ONE: Final = select(retention).where(retention.c.task_uid == bindparam("task_uid"))
+_GONE: Final = bindparam("gone", type_=ARRAY(Text))
+_SHOWN: Final = bindparam("shown", type_=ARRAY(Text))
+_NOW: Final = bindparam("now", type_=DateTime(timezone=True))
+# In hours, for a day of an interval has as many as the session's time zone says.
+_WORK_IS_OVER: Final = tasks.c.pipeline_end_time + func.make_interval(0, 0, 0, 0, 24 * retention.c.work_days) <= _NOW
+_CANDIDATES: Final = (
+    select(tasks)
+    .join(retention, retention.c.task_uid == tasks.c.id)
+    .where(
+        ~exists().where(step_runs.c.task_uid == tasks.c.id, step_runs.c.closed_at.is_(None)),
+        or_(
+            tasks.c.id == any_(_GONE),
+            and_(tasks.c.id == any_(_SHOWN), tasks.c.status == Phase.COMPLETED, _WORK_IS_OVER),
+        ),
+    )
+    .order_by(tasks.c.id)
+)
 _INSERT = insert(retention)
 _UPSERT: Final = _INSERT.on_conflict_do_update(
     index_elements=[retention.c.task_uid],
@@ -34,6 +56,14 @@ async def load_retention_of(session: AsyncConnection, task_uid: str) -> Retentio
     """Return what is to become of one film's files, None where nothing was ever asked."""
     row = (await session.execute(_ONE, {"task_uid": task_uid})).mappings().one_or_none()
     return None if row is None else _of_row(row)
+
+
+async def load_clean_up_candidates(
+    session: AsyncConnection, *, gone: Sequence[str], shown: Sequence[str], now: datetime
+) -> tuple[TaskRecord, ...]:
+    """Return the tasks without an open run that are of `gone`, or of `shown` and whose days of work are over."""
+    rows = await session.execute(_CANDIDATES, {"gone": list(gone), "shown": list(shown), "now": now})
+    return tuple(task_of_row(row) for row in rows.mappings())
 
 
 async def save_retention(session: AsyncConnection, kept: RetentionRecord) -> None:
