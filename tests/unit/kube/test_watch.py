@@ -16,6 +16,8 @@ def test_kopf_scans_once_has_no_peers_and_posts_nothing() -> None:
     assert settings.scanning.disabled
     assert settings.peering.standalone
     assert not settings.posting.enabled
+    assert settings.watching.chunk_size == 100
+    assert settings.queueing.idle_timeout <= 0.5, "it holds the whole of each film for so long"
     assert settings.process.ultimate_exiting_timeout is None
     backoffs = settings.networking.error_backoffs
     assert isinstance(backoffs, tuple)

@@ -33,6 +33,10 @@ _STEADY_SECONDS: Final = 5.0
 _IDENTITY: Final = "videotask-operator"
 _NOWHERE: Final = "videotask-operator-watches-nothing"
 _QUEUE_EXIT_SECONDS: Final = 0.5
+_CHUNK_SIZE: Final = 100
+_IDLE_SECONDS: Final = 0.5
+"""kopf holds each object, whole, until nothing was heard of it for this long, by itself for 5 s: with a watch's first
+list that is every film at once."""
 _GRACE_SECONDS: Final = 1.5
 """kopf by itself waits 5 s for what was under way when it was told to end; a pod has no more than that in all."""
 _TLS_SECONDS: Final = 0.1
@@ -194,6 +198,8 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _ERROR_BACKOFFS_SECONDS
     settings.networking.request_timeout = _REQUEST_SECONDS
     settings.networking.connect_timeout = _CONNECT_SECONDS
+    settings.watching.chunk_size = _CHUNK_SIZE
+    settings.queueing.idle_timeout = _IDLE_SECONDS
     settings.queueing.exit_timeout = _QUEUE_EXIT_SECONDS
     settings.process.ultimate_exiting_timeout = None
     for kind in Kind:

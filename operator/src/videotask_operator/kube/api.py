@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, Self
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -17,7 +17,9 @@ from videotask_contract.resources import MANAGED_BY
 _KEEP_ALIVE_SECONDS: Final = 80.0
 """The API server closes idle connections after 90 s (apiserver's IdleTimeout); a kept one saves a TLS handshake."""
 _CONNECT_SECONDS: Final = 5.0
-_PAGE_SIZE: Final = 500
+_PAGE_SIZE: Final = 100
+"""Objects asked for at once: of films, as they come, some ten megabytes."""
+_GONE: Final = 410
 _TEMPORARY: Final = frozenset({401, 408, 425, 429})
 """401: a token that has just been rotated; the next request reads the new one."""
 _SERVER_ERROR: Final = 500
@@ -26,6 +28,16 @@ _NOT_OK: Final = 400
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class Sink(Protocol):
+    """Takes a list in, page by page."""
+
+    def extend(self, bodies: Iterable[dict[str, Any]], /) -> None:
+        """Take the next page in."""
+
+    def clear(self) -> None:
+        """Forget all pages: the list begins anew."""
 
 
 class ApiRefusedError(PermanentError):
@@ -89,18 +101,48 @@ class Api:
     ) -> tuple[list[dict[str, Any]], str]:
         """GET a whole list, page by page, at one resource version; return its items and that version."""
         items: list[dict[str, Any]] = []
-        query = {"limit": str(_PAGE_SIZE)}
-        if label_selector:
-            query["labelSelector"] = label_selector
-        if field_selector:
-            query["fieldSelector"] = field_selector
+        version = await self.read_list(
+            path, items, label_selector=label_selector, field_selector=field_selector, accept=accept
+        )
+        return items, version
+
+    async def read_list(
+        self,
+        path: str,
+        sink: Sink,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        accept: str = "application/json",
+    ) -> str:
+        """Hand a whole list to `sink`, page by page, at one resource version; return that version.
+
+        No page is kept once it was handed over: a thousand films as they come are a hundred megabytes. A list that
+        took so long that the API server no longer has its version (410) is begun anew, once.
+        """
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        query = {"limit": str(_PAGE_SIZE)} | {name: value for name, value in selectors.items() if value}
+        try:
+            return await self._read_pages(path, sink, dict(query), accept)
+        except ApiRefusedError as error:
+            if error.status != _GONE:
+                raise
+        sink.clear()
+        return await self._read_pages(path, sink, query, accept)
+
+    async def _read_pages(self, path: str, sink: Sink, query: dict[str, str], accept: str) -> str:
         while True:
-            page = await self._send("GET", path, query=query, accept=accept)
-            items += page.get("items") or []
-            metadata = page.get("metadata", {})
+            metadata = await self._read_page(path, sink, query, accept)
             if not metadata.get("continue"):
-                return items, metadata.get("resourceVersion", "")
+                version: str = metadata.get("resourceVersion", "")
+                return version
             query["continue"] = metadata["continue"]
+
+    async def _read_page(self, path: str, sink: Sink, query: Mapping[str, str], accept: str) -> Mapping[str, Any]:
+        page = await self._send("GET", path, query=query, accept=accept)
+        sink.extend(page.get("items") or [])
+        metadata: Mapping[str, Any] = page.get("metadata", {})
+        return metadata
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST an object; it has its own name, so that a repeated request changes nothing."""

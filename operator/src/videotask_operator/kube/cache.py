@@ -47,6 +47,27 @@ class _Shelf:
     listed_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The pages of one LIST as they come; keeps of each object what the cache keeps, and nothing twice."""
+
+    kind: Kind
+    shelf: _Shelf
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def extend(self, bodies: Iterable[Mapping[str, Any]], /) -> None:
+        """Take the next page in."""
+        for body in bodies:
+            meta = parse_meta(body)
+            known = self.shelf.entries.get(meta.name)
+            entry = _parse(self.kind, meta, body, known)
+            self.entries[meta.name] = known if known is not None and known == entry else entry
+
+    def clear(self) -> None:
+        """Forget all pages: the list begins anew."""
+        self.entries.clear()
+
+
 class Cache:
     """Objects by kind, namespace and name. Belongs to one event loop."""
 
@@ -112,12 +133,12 @@ class Cache:
         """Take an object in, unless a newer sight of it is known; return the tasks for which something changed."""
         meta = parse_meta(body)
         shelf = self._shelf(kind, meta.namespace)
-        before = shelf.entries.get(meta.name)
-        if before is not None and not _is_newer(meta.version, before.meta.version):
+        if not _is_news(shelf, meta):
             return frozenset()
-        if not _is_newer(meta.version, shelf.deleted_at.get(meta.name)):
-            return frozenset()
-        after = _parse(kind, meta, body, before)
+        return self._take_in(kind, shelf, _parse(kind, meta, body, shelf.entries.get(meta.name)))
+
+    def _take_in(self, kind: Kind, shelf: _Shelf, after: Entry) -> frozenset[TaskKey]:
+        before = shelf.entries.get(after.meta.name)
         self._store(kind, shelf, after)
         self._note_change(before, after)
         return self._affected(kind, before, after)
@@ -145,15 +166,25 @@ class Cache:
     def replace(
         self, kind: Kind, namespace: str, bodies: Iterable[Mapping[str, Any]], *, version: str
     ) -> frozenset[TaskKey]:
+        """Make a whole LIST the truth that is there at once; see `end_list`."""
+        listing = self.begin_list(kind, namespace)
+        listing.extend(bodies)
+        return self.end_list(listing, version=version)
+
+    def begin_list(self, kind: Kind, namespace: str) -> Listing:
+        """Return what takes in the pages of a LIST; nothing changes before its end."""
+        return Listing(kind=kind, shelf=self._shelf(kind, namespace))
+
+    def end_list(self, listing: Listing, *, version: str) -> frozenset[TaskKey]:
         """Make a whole LIST the truth, but for what was seen after it; return the tasks for which something changed.
 
         A list older than the one before means that the cluster's store was restored: then only the list counts.
         """
-        shelf = self._shelf(kind, namespace)
+        kind, shelf = listing.kind, listing.shelf
         listed_at = parse_version(version)
         rewound = listed_at is None or (shelf.listed_at is not None and listed_at < shelf.listed_at)
         take = self._replace_all if rewound else self._merge
-        changed = take(kind, shelf, bodies, listed_at)
+        changed = take(kind, shelf, listing.entries, listed_at)
         shelf.listed_at = listed_at
         shelf.deleted_at = (
             {}
@@ -163,13 +194,12 @@ class Cache:
         return changed
 
     def _merge(
-        self, kind: Kind, shelf: _Shelf, bodies: Iterable[Mapping[str, Any]], listed_at: int | None
+        self, kind: Kind, shelf: _Shelf, listed: Mapping[str, Entry], listed_at: int | None
     ) -> frozenset[TaskKey]:
         changed: set[TaskKey] = set()
-        listed = set()
-        for body in bodies:
-            listed.add(body["metadata"]["name"])
-            changed |= self.put(kind, body)
+        for entry in listed.values():
+            if _is_news(shelf, entry.meta):
+                changed |= self._take_in(kind, shelf, entry)
         for name, entry in list(shelf.entries.items()):
             if name not in listed and not _is_newer(entry.meta.version, listed_at):
                 self._remove(kind, shelf, entry)
@@ -177,17 +207,13 @@ class Cache:
                 changed |= self._affected(kind, entry, None)
         return frozenset(changed)
 
-    def _replace_all(
-        self, kind: Kind, shelf: _Shelf, bodies: Iterable[Mapping[str, Any]], _: int | None
-    ) -> frozenset[TaskKey]:
+    def _replace_all(self, kind: Kind, shelf: _Shelf, listed: Mapping[str, Entry], _: int | None) -> frozenset[TaskKey]:
         changed: set[TaskKey] = set()
         before = dict(shelf.entries)
         for entry in before.values():
             self._remove(kind, shelf, entry)
-        for body in bodies:
-            meta = parse_meta(body)
-            known = before.pop(meta.name, None)
-            after = _parse(kind, meta, body, known)
+        for name, after in listed.items():
+            known = before.pop(name, None)
             self._store(kind, shelf, after)
             self._note_change(known, after)
             changed |= self._affected(kind, known, after)
@@ -261,6 +287,14 @@ def _means_the_same(before: Value, after: Value) -> bool:
     if not isinstance(before, ChannelResource) or not isinstance(after, ChannelResource):
         return False
     return replace(before, status=after.status) == after
+
+
+def _is_news(shelf: _Shelf, meta: Meta) -> bool:
+    """Tell whether an object was not known yet at this version, nor deleted since."""
+    known = shelf.entries.get(meta.name)
+    if known is not None and not _is_newer(meta.version, known.meta.version):
+        return False
+    return _is_newer(meta.version, shelf.deleted_at.get(meta.name))
 
 
 def _is_newer(version: int | None, known: int | None) -> bool:

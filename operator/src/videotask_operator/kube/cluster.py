@@ -335,13 +335,14 @@ class KubeCluster:
 
     async def _relist(self, kind: Kind, namespace: str) -> VideoTaskError | None:
         try:
-            items, version = await self._api.fetch_list(objects(kind, namespace), label_selector=kind.label_selector)
+            listing = self._cache.begin_list(kind, namespace)
+            version = await self._api.read_list(objects(kind, namespace), listing, label_selector=kind.label_selector)
         except (ApiRefusedError, ApiUnavailableError) as error:
             if isinstance(error, ApiRefusedError) and error.status == _FORBIDDEN:
                 self._forbidden.add((kind, namespace))
             return error
         self._forbidden.discard((kind, namespace))
-        changed = self._cache.replace(kind, namespace, items, version=version)
+        changed = self._cache.end_list(listing, version=version)
         was_listed = self._is_listed(namespace)
         self._unlisted.discard((kind, namespace))
         if not was_listed and self._is_listed(namespace):
