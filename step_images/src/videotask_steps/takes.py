@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from videotask_contract.changes import check_redo, chosen_take, redo_number
+from videotask_contract.changes import ALL_ITEMS, check_redo, chosen_take, find_item, redo_number
 from videotask_contract.errors import BadInputError, VideoTaskError
-from videotask_contract.ledger_record import LedgerRecord, RecordKind
+from videotask_contract.ledger_record import LedgerRecord, RecordKind, item_key
 from videotask_steps import durable
 from videotask_steps.context import StepContext
 from videotask_steps.ledger import LedgerView
 
 Probe = Callable[[Path], object]
+
+_MOST_LOST_TAKES: Final = 100
+"""Of an item that was renamed, that are looked for; nobody asks as often."""
 
 
 def redo_parts(context: StepContext, item: str) -> dict[str, int]:
@@ -26,6 +30,33 @@ def redo_parts(context: StepContext, item: str) -> dict[str, int]:
     check_redo(context.storyboard, context.task.step, context.task.redo_asked)
     number = redo_number(context.storyboard, context.task.step, item, context.task.redo)
     return {"redo": number} if number > 0 else {}
+
+
+def asked_key(context: StepContext, item: str, **parts: object) -> str:
+    """Return the key of an item: the hash of all that makes it, and of how often a new take was asked for.
+
+    Where an asset or scene was renamed, the request names what is no longer there. Its take is there all the same, and
+    nobody ever asks for the one before it: the latest that was made of these very parts is the one that is meant.
+    """
+    asked = redo_parts(context, item)
+    number, lost = asked.get("redo", 0), _lost_references(context)
+    made_under = {item, *lost}
+    made = {one.key for one in context.ledger.records if one.kind is RecordKind.DONE and one.item in made_under}
+    most = number + min(sum(lost.values()), _MOST_LOST_TAKES)
+    later = (item_key(**parts, redo=one) for one in range(most, number, -1))
+    return next((key for key in later if key in made), item_key(**parts, **asked))
+
+
+def _lost_references(context: StepContext) -> dict[str, int]:
+    """Return what earlier requests named and the storyboard has no more, with how often."""
+    lost: dict[str, int] = {}
+    for reference, times in context.task.redo.items():
+        try:
+            if reference != ALL_ITEMS:
+                find_item(context.storyboard, context.task.step, reference, field="spec.redo")
+        except BadInputError:
+            lost[reference] = times
+    return lost
 
 
 def wanted_take(context: StepContext, item: str) -> int | None:

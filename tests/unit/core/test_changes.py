@@ -98,7 +98,7 @@ class TestRedo:
         assert record.message == words
         assert [(event.reason, event.message) for event in plan.events] == [("ChangeTakenUp", words)]
         assert record.redo_request == "clip-7-again"
-        assert record.redo_counts == {"video_generation": {"7": 1, "scene-12": 1}}
+        assert record.redo_counts == {"video_generation": {"scene-7": 1, "scene-12": 1}}
         assert (record.waiting_since, record.waited_seconds) == (None, 60)
         assert plan.again
 
@@ -116,7 +116,7 @@ class TestRedo:
             redo_request=first.redo_request, redo_requests=first.redo_requests, redo_counts=first.redo_counts
         )
         second = plan_of(film_of(redo=others)().with_record(**shown).but(admitted=True)).record
-        assert (second.redo_request, second.redo_counts["video_generation"]["7"]) == ("by-hand", 2)
+        assert (second.redo_request, second.redo_counts["video_generation"]["scene-7"]) == ("by-hand", 2)
         shown = on_show(
             redo_request=second.redo_request, redo_requests=second.redo_requests, redo_counts=second.redo_counts
         )
@@ -127,7 +127,26 @@ class TestRedo:
         record = on_show(redo_request="clip-7-again", redo_counts={"video_generation": {"7": 1}})
         once_more = {"request": "third", "steps": [{"step": "video_generation", "items": ["7"]}]}
         plan = plan_of(film_of(redo=once_more)().with_record(**record).but(admitted=True))
-        assert plan.record.redo_counts == {"video_generation": {"7": 2}}
+        assert plan.record.redo_counts == {"video_generation": {"scene-7": 2}}
+
+    def test_numbers_of_earlier_requests_are_told_by_name_as_long_as_their_storyboard_is_given(self):
+        before = {"video_generation": {"7": 1, "07": 1, "*": 1, "99": 1}, "asset_generation": {"hero-1": 1}}
+        once_more = {"request": "third", "steps": [{"step": "video_generation", "items": ["scene-7"]}]}
+        plan = plan_of(film_of(redo=once_more)().with_record(**on_show(redo_counts=before)).but(admitted=True))
+        named = {"scene-7": 3, "*": 1, "99": 1}
+        assert plan.record.redo_counts == {"video_generation": named, "asset_generation": {"hero-1": 1}}
+
+    def test_with_another_storyboard_a_number_means_the_new_one_in_the_request_and_stays_in_earlier_ones(self):
+        other = {"storyboard": {**BOARD, "scenes": BOARD["scenes"][::-1]}, "redo": REDO_CLIPS}
+        record = on_show(redo_counts={"video_generation": {"7": 1}})
+        plan = plan_of(film_of(**other)().with_record(**record).but(admitted=True))
+        assert plan.record.redo_counts == {"video_generation": {"7": 1, "scene-12": 2}}
+
+    def test_of_a_storyboard_that_is_generated_scenes_are_counted_as_they_were_named(self):
+        spec = {"storyboard": None, "topic": "tides", "redo": REDO_CLIPS}
+        record = on_show(content_digest=digest_of(storyboard=None, topic="tides"))
+        plan = plan_of(a_situation(**spec).with_record(**record).but(admitted=True))
+        assert plan.record.redo_counts == {"video_generation": {"7": 1, "scene-12": 1}}
 
     def test_a_redo_of_a_whole_step_counts_for_all_its_items(self):
         whole = {"request": "all", "steps": [{"step": "sfx_generation"}]}
@@ -148,7 +167,7 @@ class TestRedo:
         film = film_of(redo=REDO_CLIPS)
         order = order_of(until_order(film, on_show(), *all_done()))
         assert order.step is Step.VIDEO_GENERATION
-        assert order.task_file.redo == {"7": 1, "scene-12": 1}
+        assert order.task_file.redo == {"scene-7": 1, "scene-12": 1}
         assert order.task_file.reservation_usd == 2 * Decimal("0.42") * Decimal("1.25")
 
     def test_steps_that_only_follow_are_not_told_of_it(self):
@@ -180,7 +199,7 @@ class TestRedo:
         record = a_film(at=Phase.ASSETS_READY, step=Step.COMPOSITE_CREATION)
         plan = plan_of(film_of(redo=REDO_CLIPS)().with_record(**record))
         assert (plan.record.phase, plan.record.step) == (Phase.ASSETS_READY, Step.COMPOSITE_CREATION)
-        assert plan.record.redo_counts == {"video_generation": {"7": 1, "scene-12": 1}}
+        assert plan.record.redo_counts == {"video_generation": {"scene-7": 1, "scene-12": 1}}
 
     def test_while_a_run_is_open_it_waits_for_its_end_and_says_so(self):
         run = a_run(step=Step.SFX_GENERATION, number=6, job_created_at=NOON)

@@ -64,7 +64,7 @@ async def test_a_film_is_changed_again_and_again_and_each_change_has_its_round()
 
         person.patch(redo=REDO)
         redone = await person.play(*ALL[2:])
-        assert [order.task_file.redo for order in redone] == [{"2": 1}, {}, {}, {}]
+        assert [order.task_file.redo for order in redone] == [{"scene-2": 1}, {}, {}, {}]
         assert (await person.until_shown("final", 2))["redoRequest"] == "again"
 
         person.patch(takes=TAKE)
@@ -75,7 +75,7 @@ async def test_a_film_is_changed_again_and_again_and_each_change_has_its_round()
         person.patch(edits=EDITS)
         edited = await person.play(*ALL)
         assert edited[0].task_file.edits.scenes[0].narration == "Nobody sleeps."
-        assert edited[2].task_file.redo == {"2": 1}
+        assert edited[2].task_file.redo == {"scene-2": 1}
         await person.until_shown("final", 4)
 
         person.approve("final", 3)  # what was on show before
@@ -85,7 +85,7 @@ async def test_a_film_is_changed_again_and_again_and_each_change_has_its_round()
         person.patch(redo={**REDO, "request": "too-late"})
         await studio.until(lambda: [event for _, event in studio.cluster.events if event.reason == "FilmIsFinal"])
         record = await studio.record()
-        assert record.redo_counts == {"video_generation": {"2": 1}}
+        assert record.redo_counts == {"video_generation": {"scene-2": 1}}
         assert len(studio.cluster.orders) == 6 + 4 + 4 + 6
 
 
@@ -101,7 +101,7 @@ async def test_a_redo_wished_for_while_a_step_runs_is_taken_up_when_it_has_ended
         )
         await studio.report_done(narration)
         clips = await person.order_of(Step.VIDEO_GENERATION)
-        assert clips.task_file.redo == {"2": 1}
+        assert clips.task_file.redo == {"scene-2": 1}
 
 
 async def test_the_storyboard_is_shown_edited_shown_again_and_only_then_are_images_ordered():

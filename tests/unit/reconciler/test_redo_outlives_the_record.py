@@ -58,9 +58,11 @@ async def test_a_request_that_was_honoured_is_the_same_take_after_the_record_was
         await studio.goes_on_to("one", Step.VIDEO_ASSEMBLY)
         await studio.finish("one")
     shown = studio.cluster.tasks[TaskKey("studio", "one")].status
-    assert (shown["redoRequest"], shown["redoCounts"]) == ("second", {"video_generation": {"2": 2}})
+    assert (shown["redoRequest"], shown["redoCounts"]) == ("second", {"video_generation": {"scene-2": 2}})
     after = await with_a_lost_database(studio)
-    assert await goes_on(after) == {"2": 2}, "the ledger has take 2 under this number: it is kept, and not paid again"
+    assert await goes_on(after) == {"scene-2": 2}, (
+        "the ledger has take 2 under this number: it is kept, and not paid again"
+    )
 
 
 async def test_a_request_that_was_honoured_and_not_made_is_made_after_the_record_was_lost():
@@ -69,7 +71,7 @@ async def test_a_request_that_was_honoured_and_not_made_is_made_after_the_record
     await studio.look()
     assert studio.step_of("one") is Step.VIDEO_GENERATION
     after = await with_a_lost_database(studio)
-    assert await goes_on(after) == {"2": 1}
+    assert await goes_on(after) == {"scene-2": 1}
 
 
 async def test_a_request_that_nobody_had_honoured_is_honoured_with_a_number_of_its_own():
@@ -79,7 +81,7 @@ async def test_a_request_that_nobody_had_honoured_is_honoured_with_a_number_of_i
     await studio.finish("one")
     after = await with_a_lost_database(studio)
     told = await goes_on(after, redo=redo("second", ALL_CLIPS))
-    assert told == {"2": 1, "*": 1}
+    assert told == {"scene-2": 1, "*": 1}
     assert (await after.record("one")).redo_request == "second"
     assert (await after.record("one")).redo_requests == {"first", "second"}
 
@@ -92,7 +94,7 @@ def imported(status: dict, **spec):
 @pytest.mark.parametrize(
     ("status", "counts"),
     [
-        ({"redoRequest": "first"}, {"video_generation": {"2": 1}}),
+        ({"redoRequest": "first"}, {"video_generation": {"scene-2": 1}}),
         ({"redoRequest": "another"}, {}),
         ({}, {}),
         ({"redoRequest": "first", "redoCounts": {"video_generation": {"2": 5}}}, {"video_generation": {"2": 5}}),

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.support.builders import NOON, a_record, a_resource, a_situation, a_storyboard
 from tests.support.step_program import a_task_file
 
+from videotask_contract.phases import Phase
 from videotask_contract.steps import Step
+from videotask_contract.storyboard import Storyboard
+from videotask_operator.core.changes import content_digest
+from videotask_operator.core.decide import decide
 from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import Ledger
 from videotask_steps.media.bad_media import BadMediaError
 from videotask_steps.progress import ProgressTracker
 from videotask_steps.stop_sign import StopSign
+from videotask_steps.takes import asked_key
 
 STEP = Step.NARRATION_GENERATION
 PRICE = Decimal("0.01")
@@ -28,39 +35,45 @@ class Film:
         self.runs = 0
         self.spoken: list[str] = []
 
-    async def run(self, *texts: str) -> StepContext:
-        """Make the narrations of these scenes and return the run; its ledger is closed."""
+    async def run(self, *texts: str, names: tuple[str, ...] = (), redo: dict[str, int] | None = None) -> StepContext:
+        """Make the narrations of these scenes and return the run; its ledger is closed.
+
+        A scene is named after its text where no name is given.
+        """
         self.runs += 1
         run_id = f"run-{self.runs}"
         context = StepContext(
-            task=a_task_file(STEP, run_id=run_id),
+            task=a_task_file(STEP, run_id=run_id, redo=redo or {}),
             volume=self.volume,
             ledger=await Ledger.open(self.volume, STEP, run_id=run_id, wait_seconds=0),
             limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
             progress=ProgressTracker(),
             stopping=StopSign(),
         )
+        context.save_storyboard(Storyboard.model_validate(board(*(names or dict.fromkeys(texts)))))
         try:
-            await make_items(context, [self._wanted(f"{number:02}", text) for number, text in enumerate(texts, 1)])
+            wanted = [self._wanted(context, f"{number:02}", text) for number, text in enumerate(texts, 1)]
+            await make_items(context, wanted)
         finally:
             context.ledger.close()
         return context
 
-    def _wanted(self, number: str, text: str) -> Wanted:
+    def _wanted(self, context: StepContext, number: str, text: str) -> Wanted:
         async def make(call: Call) -> str:
             self.spoken.append(text)
             call.charged(PRICE)
-            return call.keep(text.encode(), ".mp3")
+            again = "" if self.spoken.count(text) == 1 else f" {self.spoken.count(text)}"
+            return call.keep(f"{text}{again}".encode(), ".mp3")
 
         def probe(path: Path) -> float:
-            if path.read_bytes() != text.encode():
+            if path.read_text().split()[0] != text:
                 raise BadMediaError("not what was asked for", item=number)
             return float(len(text))
 
         return Wanted(
             item=number,
             label=f"scene {number}",
-            key=f"key of {text}",
+            key=asked_key(context, number, text=text),
             model="voice",
             price_usd=PRICE,
             path=lambda take, suffix: f"narration/narration_{number}.take{take}{suffix}",
@@ -68,6 +81,25 @@ class Film:
             make=make,
             probe=probe,
         )
+
+
+def board(*names: str) -> dict[str, Any]:
+    """Return a storyboard whose scenes have these names."""
+    made = a_storyboard(scenes=len(names))
+    for scene, name in zip(made["scenes"], names, strict=True):
+        scene["name"] = name
+    return made
+
+
+def counts_of_redo(reference: str, *names: str) -> dict[str, int]:
+    """Return what the steps are told after a person asked for one more narration, of a film with these scenes."""
+    spec = {"storyboard": board(*names), "redo": {"request": "r", "steps": [{"step": STEP, "items": [reference]}]}}
+    record = a_record(phase=Phase.FINAL_REVIEW, content_digest=content_digest(a_resource(**spec).spec))
+    fields = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    shown = fields | {"step": None, "last_run_number": 6, "pipeline_start_time": NOON, "waiting_since": NOON}
+    plan = decide(a_situation(**spec).with_record(**shown).but(admitted=True).build())
+    assert plan is not None
+    return plan.record.redo_counts[STEP]
 
 
 def heard(context: StepContext) -> list[str]:
@@ -108,5 +140,33 @@ async def test_what_is_no_longer_whole_is_not_taken_over(tmp_path: Path, harm: s
     await film.run("ebb", "flood")
     file = tmp_path / "narration/narration_02.take1.mp3"
     file.unlink() if harm == "removed" else file.write_bytes(b"flooD")
-    assert heard(await film.run("dawn", "ebb", "flood")) == ["dawn", "ebb", "flood"]
+    assert heard(await film.run("dawn", "ebb", "flood")) == ["dawn", "ebb", "flood 2"]
     assert film.spoken == ["ebb", "flood", "dawn", "flood"]
+
+
+@pytest.mark.parametrize("reference", ["2", "02", "flood"])
+async def test_a_take_that_was_asked_for_anew_goes_with_its_scene(tmp_path: Path, reference: str) -> None:
+    film = Film(tmp_path)
+    await film.run("ebb", "flood")
+    redo = counts_of_redo(reference, "ebb", "flood")
+    assert heard(await film.run("ebb", "flood", redo=redo)) == ["ebb", "flood 2"]
+    after = await film.run("dawn", "ebb", "flood", redo=redo)
+    assert heard(after) == ["dawn", "ebb", "flood 2"], "the take that a person refused does not come back"
+    assert film.spoken == ["ebb", "flood", "flood", "dawn"]
+
+
+async def test_a_take_that_was_asked_for_anew_stays_where_its_scene_is_renamed(tmp_path: Path) -> None:
+    film = Film(tmp_path)
+    await film.run("ebb", "flood")
+    redo = counts_of_redo("2", "ebb", "flood")
+    await film.run("ebb", "flood", redo=redo)
+    after = await film.run("ebb", "flood", names=("ebb", "high-tide"), redo=redo)
+    assert heard(after) == ["ebb", "flood 2"]
+    assert film.spoken == ["ebb", "flood", "flood"]
+
+
+async def test_a_lost_name_asks_for_no_take_of_anything_else(tmp_path: Path) -> None:
+    film = Film(tmp_path)
+    await film.run("ebb", "flood")
+    assert heard(await film.run("ebb", "flood", redo={"spring-tide": 2})) == ["ebb", "flood"]
+    assert film.spoken == ["ebb", "flood"]

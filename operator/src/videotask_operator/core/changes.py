@@ -17,6 +17,7 @@ from videotask_contract.changes import (
     TakeChoice,
     apply_edits,
     find_item,
+    find_scene,
     twin_edits,
     twin_takes,
 )
@@ -25,7 +26,7 @@ from videotask_contract.layout import scene_number
 from videotask_contract.phases import ERRORS, TABLE, Phase
 from videotask_contract.resources import ChannelSpec, VideoTaskSpec
 from videotask_contract.steps import STEPS, TRAITS, Gate, Step
-from videotask_contract.storyboard import ContractModel
+from videotask_contract.storyboard import ContractModel, Storyboard
 from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
 from videotask_operator.core.admission import PLACE_HOLDING, holds_place
 from videotask_operator.core.draft import Draft
@@ -350,7 +351,7 @@ def _honour(draft: Draft, spec: VideoTaskSpec, change: Change, back: Step | None
     draft.change(
         redo_request=change.redo.request if change.redo else record.redo_request,
         redo_requests=record.redo_requests | ({change.redo.request} if change.redo else set()),
-        redo_counts=_counted(record.redo_counts, change.redo),
+        redo_counts=_counted(record.redo_counts, spec, change),
         # Before its first run there is nothing to compare with; that run takes the content as it is.
         content_digest=None if record.phase is Phase.CLAIMED else content_digest(spec),
         honoured_takes={step.value: chosen for step in PAID_STEPS if (chosen := takes_of(spec, step))},
@@ -385,13 +386,35 @@ def _gates_asked_again(step: Step, change: Change) -> frozenset[Gate]:
     return frozenset(gate for gate in after | written if gate is not None)
 
 
-def _counted(counts: Mapping[str, Mapping[str, int]], redo: Redo | None) -> dict[str, dict[str, int]]:
-    raised = {step: dict(numbers) for step, numbers in counts.items()}
-    for part in redo.steps if redo else ():
-        numbers = raised.setdefault(part.step.value, {})
+def _counted(counts: Mapping[str, Mapping[str, int]], spec: VideoTaskSpec, change: Change) -> dict[str, dict[str, int]]:
+    """Return the counts with this request's own, by what no insertion moves: a scene's name wherever it is known.
+
+    Counts of earlier requests by number meant the storyboard of then, so they are told by name while it is still given.
+    """
+    board_before = None if change.storyboard else spec.storyboard
+    raised: dict[str, dict[str, int]] = {}
+    for step, numbers in counts.items():
+        for reference, times in numbers.items():
+            _raise_count(raised, step, _lasting(board_before, step, reference), times)
+    for part in change.redo.steps if change.redo else ():
         for reference in part.items or (ALL_ITEMS,):
-            numbers[reference] = numbers.get(reference, 0) + 1
+            _raise_count(raised, part.step.value, _lasting(spec.storyboard, part.step.value, reference), 1)
     return raised
+
+
+def _raise_count(counts: dict[str, dict[str, int]], step: str, reference: str, times: int) -> None:
+    numbers = counts.setdefault(step, {})
+    numbers[reference] = numbers.get(reference, 0) + times
+
+
+def _lasting(board: Storyboard | None, step: str, reference: str) -> str:
+    """Return the name of the scene that a number stands for; whatever else it is, the reference as it is."""
+    if board is None or step == Step.ASSET_GENERATION.value or not reference.isdigit():
+        return reference
+    try:
+        return board.scenes[int(find_scene(board, reference, field="spec.redo")) - 1].name
+    except BadInputError:
+        return reference
 
 
 def told_redo_requests(status: Mapping[str, Any]) -> frozenset[str]:
@@ -414,7 +437,9 @@ def told_redo_counts(status: Mapping[str, Any], spec: VideoTaskSpec | None) -> d
             if isinstance(told.get(step.value), Mapping)
         }
     redo = spec.redo if spec is not None else None
-    return _counted({}, redo) if redo is not None and redo.request == status.get("redoRequest") else {}
+    if spec is None or redo is None or redo.request != status.get("redoRequest"):
+        return {}
+    return _counted({}, spec, Change(redo=redo))
 
 
 def _is_count(value: object) -> bool:

@@ -9,7 +9,6 @@ from typing import Final
 
 from videotask_contract import layout
 from videotask_contract.errors import BadInputError
-from videotask_contract.ledger_record import item_key
 from videotask_contract.prices import ImagePrice
 from videotask_contract.steps import Provider, Step
 from videotask_contract.storyboard import Asset, AssetKind
@@ -22,7 +21,7 @@ from videotask_steps.media.image_probe import check_image
 from videotask_steps.runner import main
 from videotask_steps.storyboard_edits import edited_storyboard
 from videotask_steps.storyboard_writer import write_storyboard
-from videotask_steps.takes import redo_parts, wanted_take
+from videotask_steps.takes import asked_key, wanted_take
 
 MIN_SIDE_PIXELS: Final = 480
 """The smaller side of a 1K image is 768 at 16:9; much less is not what was asked for."""
@@ -129,12 +128,13 @@ def _wanted(context: StepContext, asset: Asset, client: GeminiClient) -> Wanted:
     return Wanted(
         item=asset.name,
         label=f"{asset.kind.value} {asset.name}",
-        key=item_key(
+        key=asked_key(
+            context,
+            asset.name,
             prompt=prompt,
             model=quality.image_model,
             size=quality.image_size,
             aspect=framing.aspect_ratio,
-            **redo_parts(context, asset.name),
         ),
         model=quality.image_model,
         price_usd=price.usd_by_size[quality.image_size],

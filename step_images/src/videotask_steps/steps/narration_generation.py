@@ -6,7 +6,6 @@ from pathlib import Path
 
 from videotask_contract import layout
 from videotask_contract.errors import BadInputError
-from videotask_contract.ledger_record import item_key
 from videotask_contract.prices import narration_usd
 from videotask_contract.resources import Voice
 from videotask_contract.steps import Provider, Step
@@ -20,7 +19,7 @@ from videotask_steps.media.audio_probe import check_audio
 from videotask_steps.narration_room import check_estimates, check_seconds
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
-from videotask_steps.takes import redo_parts, wanted_take
+from videotask_steps.takes import asked_key, wanted_take
 
 LONGEST_SECONDS = 60.0
 """No narration of 300 characters lasts as long; a longer file is not what was asked for."""
@@ -75,7 +74,7 @@ def _wanted(context: StepContext, client: ElevenLabsClient, voice: Voice, number
     return Wanted(
         item=number,
         label=scene_label(number, scene),
-        key=item_key(text=scene.narration, voice=voice.model_dump(mode="json"), **redo_parts(context, number)),
+        key=asked_key(context, number, text=scene.narration, voice=voice.model_dump(mode="json")),
         model=voice.model,
         price_usd=narration_usd(task.prices, model=voice.model, characters=len(scene.narration)),
         path=lambda take, _suffix: layout.narration(number, take=take),

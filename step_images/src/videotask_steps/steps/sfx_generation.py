@@ -7,7 +7,7 @@ from typing import Final
 
 from videotask_contract import layout
 from videotask_contract.errors import PermanentError
-from videotask_contract.ledger_record import RecordKind, item_key
+from videotask_contract.ledger_record import RecordKind
 from videotask_contract.steps import Provider, Step
 from videotask_contract.storyboard import Scene
 from videotask_contract.task_file import TaskFile
@@ -25,7 +25,7 @@ from videotask_steps.ledger import LedgerView, read_ledger
 from videotask_steps.media.audio_probe import check_audio
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
-from videotask_steps.takes import redo_parts, wanted_take
+from videotask_steps.takes import asked_key, wanted_take
 
 SHORTFALL_SECONDS: Final = 0.25
 """How much shorter than asked an effect may be; the assembly fades the rest."""
@@ -83,9 +83,7 @@ def _earlier_narrations(narrations: LedgerView, number: str) -> list[float]:
 
 
 def _key(context: StepContext, number: str, scene: Scene, seconds: float) -> str:
-    return item_key(
-        text=scene.sound_effect, seconds=f"{seconds:.2f}", model=EFFECT_MODEL, **redo_parts(context, number)
-    )
+    return asked_key(context, number, text=scene.sound_effect, seconds=f"{seconds:.2f}", model=EFFECT_MODEL)
 
 
 def _wanted(context: StepContext, client: ElevenLabsClient, number: str, scene: Scene, seconds: float) -> Wanted:

@@ -24,7 +24,6 @@ from videotask_contract.errors import (
     PermanentError,
     TransientError,
 )
-from videotask_contract.ledger_record import item_key
 from videotask_contract.steps import Provider, Step
 from videotask_contract.storyboard import Scene
 from videotask_contract.task_file import TaskFile
@@ -41,7 +40,7 @@ from videotask_steps.probe_notes import ProbeNotes
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
 from videotask_steps.stop_sign import StopSign, interrupted
-from videotask_steps.takes import redo_parts, wanted_take
+from videotask_steps.takes import asked_key, wanted_take
 
 _log: Final = structlog.stdlib.get_logger(__name__)
 
@@ -109,13 +108,14 @@ def _probe_notes(context: StepContext) -> ProbeNotes:
 def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number: str, scene: Scene) -> Wanted:
     task, quality = context.task, context.task.quality
     composite = context.volume / layout.composite(number)
-    key = item_key(
+    key = asked_key(
+        context,
+        number,
         composite=_composite_sha256(context.volume, number),
         motion=scene.motion,
         model=quality.video_model,
         resolution=quality.video_resolution,
         seconds=quality.clip_seconds,
-        **redo_parts(context, number),
     )
     frame = quality.frame
 

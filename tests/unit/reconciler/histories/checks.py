@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from tests.unit.reconciler.histories.laws import Law, hold
-from tests.unit.reconciler.histories.world import CHANNEL_CAP, FLEET_CAP, ZERO, World
+from tests.unit.reconciler.histories.world import CHANNEL_CAP, FLEET_CAP, ZERO, World, lasting_name
 
 from videotask_contract.changes import ALL_ITEMS
 from videotask_contract.errors import FailureClass
@@ -141,7 +141,7 @@ def _check_redo(world: World, known: TaskRecord, task: TaskRecord) -> None:
     world.redo_honoured.add(request)
     counts = Counter({(step, item): n for step, items in known.redo_counts.items() for item, n in items.items()})
     for part in world.redo_asked[request].steps:
-        counts.update((part.step.value, item) for item in part.items or (ALL_ITEMS,))
+        counts.update((part.step.value, lasting_name(part.step, item)) for item in part.items or (ALL_ITEMS,))
     found = {(step, item): n for step, items in task.redo_counts.items() for item, n in items.items()}
     hold(Law.REDO, found == counts, lambda: f"{request}: {found}, not {counts}")
 

@@ -66,6 +66,12 @@ def items_of(step: Step) -> tuple[str, ...]:
             return ("01", "02")
 
 
+def lasting_name(step: Step, item: str) -> str:
+    """Return by what a new take of this item is counted: a scene's name, whatever number it has."""
+    is_scene = step not in {Step.ASSET_GENERATION, Step.VIDEO_ASSEMBLY} and item != ALL_ITEMS
+    return f"scene-{int(item)}" if is_scene else item
+
+
 @cache
 def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
@@ -255,7 +261,7 @@ class World:
         ledger = self.ledger(uid, step)
         found = {}
         for item in items_of(step):
-            number = ledger.redo.get(ALL_ITEMS, 0) + ledger.redo.get(item, 0)
+            number = ledger.redo.get(ALL_ITEMS, 0) + ledger.redo.get(lasting_name(step, item), 0)
             made_of = (step, item, number, self._ingredients(uid, step, item))
             found[item] = self.key_of.setdefault(made_of, len(self.key_of))
             take = ledger.chosen.get(item)
