@@ -101,6 +101,14 @@ def failure_class_of_exit(code: int) -> FailureClass:
         return FailureClass.TRANSIENT
 
 
+def writable(text: str) -> str:
+    """Return words of others as a file, a report and a database take them.
+
+    JSON may hold half a character (a lone surrogate), where a provider quotes a prompt that it cut inside an emoji.
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
 class VideoTaskError(Exception):
     """Any failure of ours; `failure_class` decides what happens next, the message says what to do."""
 
@@ -114,9 +122,9 @@ class VideoTaskError(Exception):
         provider_code: str | None = None,
         item: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.provider_code = provider_code
+        self.message = writable(message)
+        super().__init__(self.message)
+        self.provider_code = None if provider_code is None else writable(provider_code)
         """The provider's own code for it, e.g. "1301" or "RESOURCE_EXHAUSTED"."""
         self.item = item
         if failure_class is not None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,13 +15,14 @@ from pydantic import SecretStr
 from tests.support.step_program import VOICE
 
 from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
-from videotask_contract.steps import Provider
+from videotask_contract.steps import Provider, Step
 from videotask_contract.task_file import ProviderSettings
 from videotask_steps.clients import elevenlabs, gemini, kling
 from videotask_steps.clients.elevenlabs import ElevenLabsClient
 from videotask_steps.clients.gemini import GeminiClient, Usage, seconds_to_pacific_midnight
 from videotask_steps.clients.kling import ClipRequest, KlingClient
 from videotask_steps.clients.transport import retry_after_seconds
+from videotask_steps.ledger import Ledger, read_ledger
 
 ACCOUNT, PERMANENT, TRANSIENT = FailureClass.ACCOUNT, FailureClass.PERMANENT, FailureClass.TRANSIENT
 UNKNOWN = FailureClass.OUTCOME_UNKNOWN
@@ -371,6 +373,7 @@ async def test_codes_nobody_documented_are_taken_by_their_status(
         (httpx.ReadError("reset"), FailureClass.OUTCOME_UNKNOWN),
         (httpx.WriteError("reset"), FailureClass.OUTCOME_UNKNOWN),
         (httpx.RemoteProtocolError("gone"), FailureClass.OUTCOME_UNKNOWN),
+        (httpx.DecodingError("garbled gzip"), FailureClass.OUTCOME_UNKNOWN),
     ],
 )
 async def test_only_what_was_never_sent_is_a_network_failure(
@@ -392,3 +395,65 @@ def test_retry_after_as_a_date() -> None:
     assert (retry_after_seconds(response) or 0) > 3600
     past = httpx.Response(429, headers={"Retry-After": "Fri, 21 Nov 2014 12:00:00 GMT"})
     assert retry_after_seconds(past) == 0
+
+
+GARBLED = {"content-encoding": "gzip"}
+HALF_AN_EMOJI = "your prompt 'waves \ud83d' is refused"
+
+
+async def test_an_answer_whose_packing_is_garbled_is_an_answer_that_did_not_come(tmp_path: Path) -> None:
+    """httpx calls it no transport error; a paid call may have been charged, a free one is asked again."""
+
+    def garbled(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, headers={**GARBLED, "content-type": "video/mp4"}, stream=httpx.ByteStream(b"no gzip")
+        )
+
+    transport = httpx.MockTransport(garbled)
+    async with KlingClient(settings(Provider.KLING), SecretStr("k3y"), transport=transport) as client:
+        with pytest.raises(OutcomeUnknownError):
+            await client.create(CLIP)
+        with pytest.raises(TransientError) as asked:
+            await client.fetch("7")
+        await client._downloads.aclose()
+        client._downloads = httpx.AsyncClient(transport=transport)
+        with pytest.raises(TransientError) as loaded:
+            await client.download("http://clips.invalid/7.mp4", tmp_path / "clip")
+    assert {asked.value.failure_class, loaded.value.failure_class} == {FailureClass.NETWORK}
+
+
+async def test_half_a_character_in_a_providers_words_is_written_down_and_reported(
+    clients: tuple[GeminiClient, KlingClient, ElevenLabsClient], answers: Answers, tmp_path: Path
+) -> None:
+    """JSON may hold one: a quoted prompt was cut inside an emoji. No file takes it."""
+    gemini_client, kling_client, elevenlabs_client = clients
+    ledger = await Ledger.open(tmp_path, Step.ASSET_GENERATION, run_id="run-1", wait_seconds=0)
+    for answer, ask in (
+        ({"error": {"message": HALF_AN_EMOJI, "status": "INVALID_ARGUMENT"}}, lambda: image(gemini_client)),
+        ({"code": 1301, "message": HALF_AN_EMOJI}, lambda: kling_client.create(CLIP)),
+        ({"detail": {"code": "\ud83d", "message": "x"}}, lambda: elevenlabs_client.make_effect(text="x", seconds=1)),
+    ):
+        answers.response = httpx.Response(400, content=json.dumps(answer).encode())
+        with pytest.raises(VideoTaskError) as caught:
+            await ask()
+        ledger.record_failed("heron", "key", message=caught.value.message)
+        (caught.value.provider_code or "").encode()
+    ledger.close()
+    assert len(read_ledger(tmp_path, Step.ASSET_GENERATION).records) == 3
+
+
+async def test_half_a_character_in_what_was_paid_for_throws_nothing_away(
+    gemini_client: GeminiClient, answers: Answers
+) -> None:
+    def says(part: dict[str, Any]) -> httpx.Response:
+        body = {"candidates": [{"finishReason": "STOP", "content": {"parts": [part]}}]}
+        return httpx.Response(200, content=json.dumps(body).encode())
+
+    answers.response = says({"text": '"waves \ud83d"'})
+    usages: list[Usage] = []
+    text = await gemini_client.write_json(model="m", prompt="p", schema={}, max_output_tokens=9, on_usage=usages.append)
+    assert text.encode() == b'"waves ?"'
+    answers.response = says({"inlineData": {"mimeType": "image/png", "data": "\ud83d"}})
+    with pytest.raises(TransientError) as caught:
+        await image(gemini_client)
+    assert caught.value.failure_class is BAD_MEDIA

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 from pydantic import SecretStr
 
-from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
+from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError, writable
 from videotask_contract.task_file import ProviderSettings
 from videotask_steps.clients.transport import (
     ErrorRule,
@@ -152,7 +151,7 @@ class GeminiClient(Transport):
             },
             on_usage,
         )
-        text = "".join(str(part.get("text", "")) for part in answer.parts)
+        text = writable("".join(str(part.get("text", "")) for part in answer.parts))
         if answer.finish_reason not in {"STOP", ""} or not text:
             raise self._nothing_usable(answer, wanted="text")
         try:
@@ -225,7 +224,7 @@ def _decode_image(inline: dict[str, Any]) -> bytes:
         )
     try:
         return base64.b64decode(str(inline.get("data", "")), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise TransientError(
             f"gemini's image data is no base64: {error}",
             failure_class=FailureClass.BAD_MEDIA,

@@ -172,7 +172,7 @@ class KlingClient(Transport):
                 with path.open("wb") as file:
                     async for chunk in response.aiter_bytes():
                         file.write(chunk)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise TransientError(
                 f"kling's clip could not be downloaded ({type(error).__name__})",
                 failure_class=FailureClass.NETWORK,

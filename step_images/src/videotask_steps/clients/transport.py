@@ -82,7 +82,7 @@ class Transport:
             return await self._http.post(path, json=body, params=query)
         except _NEVER_SENT as error:
             raise self._unreachable(error) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise OutcomeUnknownError(
                 f"{self.provider.value} was asked and no whole answer came back ({type(error).__name__}); "
                 "it may have been charged",
@@ -92,7 +92,7 @@ class Transport:
         """Send a call that costs nothing; a NETWORK TransientError when no whole answer came back."""
         try:
             return await self._http.get(path, params=query)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._unreachable(error) from error
 
     def words(self, message: object) -> str:
