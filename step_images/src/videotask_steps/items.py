@@ -499,7 +499,9 @@ class _Workshop:
     async def _finish(self, one: Wanted, call: Call, media: _Media) -> None:
         try:
             seconds = await asyncio.to_thread(_look_at_new, one, media.file)
-        except VideoTaskError:
+        except VideoTaskError as error:
+            if error.failure_class is FailureClass.TRANSIENT:
+                raise  # it could not be looked at: the next run finds it where it waits
             # Kept as evidence beside the good ones: it was paid for.
             durable.rename(media.file, received.waiting_file(call.part.parent, call.paid).with_suffix(".rejected"))
             raise

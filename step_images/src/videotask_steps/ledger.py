@@ -226,7 +226,9 @@ class LedgerView:
                 "again: mend the volume or the file's permissions",
                 item=record.item,
             ) from error
-        except VideoTaskError:
+        except VideoTaskError as error:
+            if error.failure_class is FailureClass.TRANSIENT:
+                raise  # it could not be looked at, and may well be whole
             return False
         return True
 

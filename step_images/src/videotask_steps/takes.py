@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from videotask_contract.changes import ALL_ITEMS, check_redo, chosen_take, find_item, redo_number
-from videotask_contract.errors import BadInputError, VideoTaskError
+from videotask_contract.errors import BadInputError, FailureClass, VideoTaskError
 from videotask_contract.ledger_record import LedgerRecord, RecordKind, item_key
 from videotask_steps import durable
 from videotask_steps.context import StepContext
@@ -107,6 +107,8 @@ def _damage(ledger: LedgerView, record: LedgerRecord, probe: Probe | None) -> st
         if probe is not None:
             probe(path)
     except VideoTaskError as error:
+        if error.failure_class is FailureClass.TRANSIENT:
+            raise  # it could not be looked at, and may well be whole
         return f"cannot be used: {error.message}"
     return None
 

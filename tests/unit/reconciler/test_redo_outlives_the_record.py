@@ -60,9 +60,7 @@ async def test_a_request_that_was_honoured_is_the_same_take_after_the_record_was
     shown = studio.cluster.tasks[TaskKey("studio", "one")].status
     assert (shown["redoRequest"], shown["redoCounts"]) == ("second", {"video_generation": {"scene-2": 2}})
     after = await with_a_lost_database(studio)
-    assert await goes_on(after) == {"scene-2": 2}, (
-        "the ledger has take 2 under this number: it is kept, and not paid again"
-    )
+    assert await goes_on(after) == {"scene-2": 2}, "the ledger has this take: it is not paid again"
 
 
 async def test_a_request_that_was_honoured_and_not_made_is_made_after_the_record_was_lost():

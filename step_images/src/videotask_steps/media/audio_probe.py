@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from videotask_steps.media.bad_media import BadMediaError, check_file
+from videotask_steps.media.bad_media import BadMediaError, check_file, undecodable
 
 SILENT_DBFS: Final = -55.0
 """A file whose loudest 0.1 s is below this RMS is silent; speech and effects lie between -35 and -10."""
@@ -62,7 +62,7 @@ def decode_sound(path: Path, *, item: str | None = None) -> Sound:
     try:
         sound = _decode(path, item=item)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadMediaError(f"{path.name} cannot be decoded as audio: {error}"[:500], item=item) from error
+        raise undecodable(path, error, kind="audio", item=item) from error
     declared_seconds = _declared_seconds(path)
     if sound.duration_seconds < declared_seconds - CUT_OFF_SECONDS:
         raise BadMediaError(

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from videotask_steps.media.bad_media import BadMediaError, check_file
+from videotask_steps.media.bad_media import BadMediaError, check_file, undecodable
 
 BLACK_LEVEL: Final = 24.0
 """Luma (of 255) below which a picture is black; video black is 16."""
@@ -49,7 +49,7 @@ def probe_clip(path: Path, *, item: str | None = None) -> ClipProbe:
     try:
         return _decode(path, item=item)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadMediaError(f"{path.name} cannot be decoded as video: {error}"[:500], item=item) from error
+        raise undecodable(path, error, kind="video", item=item) from error
 
 
 def check_clip(

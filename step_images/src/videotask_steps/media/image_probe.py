@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from videotask_steps.media.bad_media import BadMediaError, check_file
+from videotask_steps.media.bad_media import BadMediaError, check_file, undecodable
 
 MAX_PIXELS: Final = 80_000_000
 """Larger images are refused before they are unpacked; 4K at 16:9 holds about 17 million."""
@@ -51,7 +51,7 @@ def probe_image(path: Path, *, item: str | None = None) -> ImageProbe:
                     )
                 picture = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadMediaError(f"{path.name} cannot be decoded as an image: {error}", item=item) from error
+        raise undecodable(path, error, kind="an image", item=item) from error
     return ImageProbe(
         width=picture.width,
         height=picture.height,
