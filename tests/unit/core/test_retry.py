@@ -6,12 +6,12 @@ import pytest
 from tests.support.builders import NOON
 
 from videotask_contract.errors import FailureClass
-from videotask_operator.core.retry import RetryRules, Verdict, decide_retry
+from videotask_operator.core.retry import RetryRules, Verdict, counted_attempt, decide_retry
 
 RULES = RetryRules()
 
 
-def retry(failure_class, *, attempt=1, lost_runs=0, retry_after_seconds=None):
+def retry(failure_class, *, attempt=1, lost_runs=0, retry_after_seconds=None, again=False):
     return decide_retry(
         failure_class=failure_class,
         attempt=attempt,
@@ -19,6 +19,7 @@ def retry(failure_class, *, attempt=1, lost_runs=0, retry_after_seconds=None):
         retry_after_seconds=retry_after_seconds,
         now=NOON,
         rules=RULES,
+        again=again,
     )
 
 
@@ -47,6 +48,48 @@ def test_after_the_fifth_attempt_a_person_is_waited_for():
 def test_a_rate_limit_waits_as_long_as_the_provider_said_else_five_minutes():
     assert retry(FailureClass.RATE_LIMITED, retry_after_seconds=50).at == NOON + timedelta(seconds=50)
     assert retry(FailureClass.RATE_LIMITED).at == NOON + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "again", "told_seconds", "seconds"),
+    [
+        (1, False, 1, 1),
+        (2, True, 1, 300),
+        (4, True, 50, 300),
+        (2, True, 900, 900),
+        (2, True, None, 300),
+        (2, False, 1, 1),  # after a failure of another kind
+        (1, True, 1, 1),  # it has made some of its items meanwhile
+    ],
+)
+def test_from_the_second_rate_limit_in_a_row_on_a_short_word_of_the_provider_is_not_enough(
+    attempt, again, told_seconds, seconds
+):
+    found = retry(FailureClass.RATE_LIMITED, attempt=attempt, again=again, retry_after_seconds=told_seconds)
+    assert found.at == NOON + timedelta(seconds=seconds)
+
+
+def test_five_attempts_at_a_limit_that_lasts_take_a_quarter_of_an_hour():
+    told = [
+        retry(FailureClass.RATE_LIMITED, attempt=attempt, again=attempt > 1, retry_after_seconds=1)
+        for attempt in range(1, 6)
+    ]
+    assert [one.verdict for one in told] == [Verdict.LATER] * 4 + [Verdict.ERROR]
+    assert sum((one.at - NOON for one in told[:4]), timedelta()) == timedelta(seconds=901)
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "is_further", "attempt"),
+    [
+        (FailureClass.RATE_LIMITED, True, 1),
+        (FailureClass.DAILY_QUOTA, True, 1),
+        (FailureClass.RATE_LIMITED, False, 4),
+        (FailureClass.TRANSIENT, True, 4),
+        (FailureClass.NETWORK, True, 4),
+    ],
+)
+def test_only_a_limit_that_let_items_through_begins_the_count_anew(failure_class, is_further, attempt):
+    assert counted_attempt(failure_class=failure_class, attempt=4, is_further=is_further) == attempt
 
 
 def test_a_daily_quota_waits_for_its_reset():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -179,3 +180,36 @@ def test_a_run_that_never_began_to_count_leaves_the_counts_as_they_were():
     draft = settle(run, an_early_report(run), record=record)
     assert (draft.runs["run1"].done, draft.runs["run1"].total) == (1, 2)
     assert draft.record.step_completion_metadata == {"assets_generated": 1}
+
+
+def runs_into_limits(done_of_runs, *, total, failure_class=FailureClass.RATE_LIMITED, record=None):
+    """Settle one run after another, each stopped by a limit with so many items done; return the last draft."""
+    record = record or a_record(phase=Phase.GENERATING_ASSETS, step=Step.ASSET_GENERATION)
+    runs, draft = [], None
+    for number, done in enumerate(done_of_runs, start=1):
+        run = a_run(number=number, total=total)
+        failure = Failure(failure_class=failure_class, message="429 slow down", retry_after_seconds=50)
+        report = a_report(run) if done == total else a_failed_report(run, failure, done=done)
+        draft = settle(run, report, record=record, others=runs)
+        runs, record = list(draft.runs.values()), draft.record
+    return draft
+
+
+@pytest.mark.parametrize("failure_class", [FailureClass.RATE_LIMITED, FailureClass.DAILY_QUOTA])
+def test_a_limit_after_every_third_image_ends_with_all_of_them(failure_class):
+    draft = runs_into_limits([*range(3, 22, 3), 22], total=22, failure_class=failure_class)
+    assert draft.record.phase is Phase.ASSETS_READY
+    waits = runs_into_limits(range(3, 22, 3), total=22, failure_class=failure_class)
+    assert waits.record.next_attempt_at == NOON + timedelta(seconds=50), "a run that got on waits as it was told"
+
+
+def test_a_limit_that_lets_nothing_more_through_ends_at_the_fifth_attempt_whatever_was_lost_and_made_again():
+    assert runs_into_limits([3, 3, 3, 3], total=22).record.phase is Phase.GENERATING_ASSETS
+    assert runs_into_limits([3, 3, 3, 3, 3], total=22).record.phase is Phase.ASSET_ERROR
+    assert runs_into_limits([3, 1, 3, 1, 3], total=22).record.phase is Phase.ASSET_ERROR
+    assert runs_into_limits([3, 3, 3, 4, 4, 4, 4], total=22).record.phase is Phase.GENERATING_ASSETS
+
+
+def test_other_failures_use_up_attempts_though_items_are_made():
+    draft = runs_into_limits([3, 6, 9, 12, 15], total=22, failure_class=FailureClass.TRANSIENT)
+    assert draft.record.phase is Phase.ASSET_ERROR

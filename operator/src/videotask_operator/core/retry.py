@@ -13,6 +13,7 @@ _AT_ONCE_IN_ERROR = frozenset(
 )
 _LONGEST_SECONDS = 36 * 3600.0
 """Of a provider's own word: a daily quota clears within a day, and a figure without sense must not stop a film."""
+_LIMITED = frozenset({FailureClass.RATE_LIMITED, FailureClass.DAILY_QUOTA})
 _RUN_AGAIN = frozenset({FailureClass.LOST, FailureClass.INTERRUPTED, FailureClass.NOT_PERMITTED})
 
 
@@ -60,8 +61,12 @@ def decide_retry(
     retry_after_seconds: float | None,
     now: datetime,
     rules: RetryRules,
+    again: bool = False,
 ) -> Retry:
-    """Return what follows a failure of this class in this attempt (from 1), after so many lost runs of the attempt."""
+    """Return what follows a failure of this class in this attempt (from 1), after so many lost runs of the attempt.
+
+    `again` says that the run before failed of the same class.
+    """
     if failure_class is FailureClass.OVER_BUDGET:
         return Retry(verdict=Verdict.OVER_BUDGET)
     if failure_class in _AT_ONCE_IN_ERROR:
@@ -70,8 +75,20 @@ def decide_retry(
         return Retry(verdict=Verdict.AGAIN_NOW)
     if attempt >= rules.max_attempts:
         return Retry(verdict=Verdict.ERROR)
-    wait = timedelta(seconds=min(_wait_seconds(failure_class, attempt, retry_after_seconds, rules), _LONGEST_SECONDS))
+    seconds = _wait_seconds(failure_class, attempt, retry_after_seconds, rules)
+    if failure_class is FailureClass.RATE_LIMITED and again and attempt > 1:
+        # What the provider said was too little; a word of one second would use up all attempts in five.
+        seconds = max(seconds, rules.rate_limit_minutes * 60)
+    wait = timedelta(seconds=min(seconds, _LONGEST_SECONDS))
     return Retry(verdict=Verdict.LATER, at=now + wait)
+
+
+def counted_attempt(*, failure_class: FailureClass, attempt: int, is_further: bool) -> int:
+    """Return as which attempt a failed run counts: one that a limit stopped further on than any before is a first.
+
+    A quota that lets a few items through each time ends no film, and each item lets the count begin anew but once.
+    """
+    return 1 if failure_class in _LIMITED and is_further else attempt
 
 
 def _wait_seconds(

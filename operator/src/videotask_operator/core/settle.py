@@ -14,9 +14,10 @@ from videotask_contract.report import Film, FinalReport
 from videotask_contract.resources import FilmStatus
 from videotask_contract.steps import TRAITS, Gate, Step, next_step
 from videotask_operator.core.admission import holds_place
+from videotask_operator.core.changes import finished_items
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.model import DeleteRun, RunOutcome, RunRecord, TaskRecord
-from videotask_operator.core.retry import RetryRules, Verdict, decide_retry
+from videotask_operator.core.retry import RetryRules, Verdict, counted_attempt, decide_retry
 
 RETRY_LATER: Final = "RetryLater"
 """Reason of a film whose next attempt is far: it asks for a place of the fleet again when its time has come."""
@@ -120,13 +121,20 @@ def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, messa
     if stopped:
         return
     record = draft.record
-    retry = decide_retry(
+    earlier = [one for one in draft.runs.values() if one.step is run.step and one.number < run.number]
+    attempt = counted_attempt(
         failure_class=failure_class,
         attempt=record.step_attempt,
+        is_further=closed.done > finished_items(record, earlier, run.step),
+    )
+    retry = decide_retry(
+        failure_class=failure_class,
+        attempt=attempt,
         lost_runs=record.lost_runs,
         retry_after_seconds=closed.retry_after_seconds,
         now=draft.now,
         rules=rules,
+        again=bool(earlier) and max(earlier, key=lambda one: one.number).failure_class is failure_class,
     )
     words = f"{run.step.value}: {message}"
     match retry.verdict:
@@ -137,7 +145,7 @@ def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, messa
             draft.warn("RunLost", f"run {run.number} of {words}; run again at once, no attempt consumed")
             draft.again = True
         case Verdict.LATER:
-            draft.change(step_attempt=record.step_attempt + 1, lost_runs=0, next_attempt_at=retry.at)
+            draft.change(step_attempt=attempt + 1, lost_runs=0, next_attempt_at=retry.at)
             wait_for_retry(draft, max_attempts=rules.max_attempts)
         case Verdict.OVER_BUDGET:
             draft.change(resume_phase=TRAITS[run.step].working)

@@ -58,7 +58,7 @@ def check_transaction(world: World, before, after) -> None:
             _check_history(world, before, after, task, known)
             if known is not None:
                 _check_words(world, known, task)
-                _check_attempt(world, known, task, closing.get(uid))
+                _check_attempt(world, known, task, closing.get(uid), _of_its_step(after, closing.get(uid)))
             if task.waiting_reason is not None and (known is None or known.waiting_reason != task.waiting_reason):
                 world.reached.reasons[task.waiting_reason] += 1
     if changed:
@@ -146,13 +146,27 @@ def _check_redo(world: World, known: TaskRecord, task: TaskRecord) -> None:
     hold(Law.REDO, found == counts, lambda: f"{request}: {found}, not {counts}")
 
 
-def _check_attempt(world: World, known: TaskRecord, task: TaskRecord, closed: RunRecord | None) -> None:
-    if task.step_attempt > known.step_attempt:
+def _of_its_step(after, closed: RunRecord | None) -> list[RunRecord]:
+    """Return the runs of the step before this one, in their order."""
+    if closed is None:
+        return []
+    same = (run for run in after.runs.values() if (run.task_uid, run.step) == (closed.task_uid, closed.step))
+    return sorted((run for run in same if run.number < closed.number), key=lambda run: run.number)
+
+
+def _check_attempt(
+    world: World, known: TaskRecord, task: TaskRecord, closed: RunRecord | None, earlier: list[RunRecord]
+) -> None:
+    counted = 1 if closed and _is_further_under_a_limit(known, closed, earlier) else known.step_attempt
+    waits_anew = closed is not None and task.next_attempt_at not in {None, known.next_attempt_at}
+    if task.step_attempt > known.step_attempt or waits_anew:
         failure = closed.failure_class if closed else None
+        found_attempt = (known.step_attempt, task.step_attempt)
+        hold(Law.ATTEMPT, task.step_attempt == counted + 1, lambda: f"{task.key}: {failure}: {found_attempt}")
         is_due = failure not in _NO_ATTEMPT or known.lost_runs >= _FREE_LOSSES
         hold(Law.ATTEMPT, failure is not None and is_due, lambda: f"{task.key}: {failure} consumed an attempt")
         hold(Law.ATTEMPT, failure not in _ERROR_AT_ONCE, lambda: f"{task.key}: {failure} is tried again by itself")
-        wait = _scheduled_wait(closed, known.step_attempt)
+        wait = _scheduled_wait(closed, counted, earlier)
         found = task.next_attempt_at
         hold(Law.SCHEDULE, found == world.now + wait, lambda: f"{task.key}: {failure}: {found}, not in {wait}")
     if task.lost_runs > known.lost_runs:
@@ -160,7 +174,7 @@ def _check_attempt(world: World, known: TaskRecord, task: TaskRecord, closed: Ru
         hold(Law.ATTEMPT, failure in _NO_ATTEMPT, lambda: f"{task.key}: {failure} counted as a lost run")
     if task.phase in ERRORS and known.phase not in ERRORS | {Phase.SUSPENDED}:
         failure = closed.failure_class if closed else None
-        is_due = failure in _ERROR_AT_ONCE or known.step_attempt > len(_MINUTES)
+        is_due = failure in _ERROR_AT_ONCE or counted > len(_MINUTES)
         hold(Law.ATTEMPT, is_due, lambda: f"{task.key}: {failure} ended in error at attempt {known.step_attempt}")
     if task.next_attempt_at is None and (_is_raised(world, known, task) or _is_changed(known, task)):
         world.not_before.pop(task.uid, None)
@@ -168,11 +182,27 @@ def _check_attempt(world: World, known: TaskRecord, task: TaskRecord, closed: Ru
         world.not_before[task.uid] = task.next_attempt_at
 
 
-def _scheduled_wait(closed: RunRecord, attempt: int) -> timedelta:
+def _is_further_under_a_limit(known: TaskRecord, closed: RunRecord, earlier: list[RunRecord]) -> bool:
+    """Tell whether a limit stopped this run with more done than any before it, since a person last changed the step."""
+    if closed.failure_class not in {FailureClass.RATE_LIMITED, FailureClass.DAILY_QUOTA}:
+        return False
+    mark = known.change_marks.get(closed.step.value, {"run": 0, "left": 0})
+    most = mark["left"]
+    for run in earlier:
+        if run.number > mark["run"]:
+            # One that gave up for want of money has counted what must be made again.
+            is_recount = run.failure_class is FailureClass.OVER_BUDGET and run.ledger_read
+            most = run.done if is_recount else max(most, run.done)
+    return closed.done > most
+
+
+def _scheduled_wait(closed: RunRecord, attempt: int, earlier: list[RunRecord]) -> timedelta:
     asked = closed.retry_after_seconds
     match closed.failure_class:
         case FailureClass.NETWORK:
             return timedelta(minutes=1)
+        case FailureClass.RATE_LIMITED if attempt > 1 and earlier and earlier[-1].failure_class is closed.failure_class:
+            return max(timedelta(minutes=5), timedelta(seconds=asked or 0))
         case FailureClass.RATE_LIMITED | FailureClass.DAILY_QUOTA:
             return timedelta(minutes=5) if asked is None else timedelta(seconds=asked)
         case _:
