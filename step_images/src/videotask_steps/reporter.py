@@ -75,8 +75,9 @@ class Reporter:
         Raises NOT_PERMITTED when another pod holds it or the run is closed, INTERRUPTED when told to stop meanwhile,
         and a NETWORK TransientError when nobody could answer in time.
         """
-        begun_at = time.monotonic()
+        begun_at = self._clock()
         refusal: httpx.Response | None = None
+        refused_since: float | None = None
         for pause_seconds in _pauses():
             stopping.raise_if_set()
             request = PermitRequest(run_id=self._run_id)
@@ -84,8 +85,13 @@ class Reporter:
             if response is not None and (answer := _read_permit(response)) is not None:
                 return answer
             refusal = response if response is not None and response.is_client_error else None
-            patience_seconds = REFUSAL_PATIENCE_SECONDS if refusal else deadline_seconds
-            if time.monotonic() - begun_at + pause_seconds > min(patience_seconds, deadline_seconds):
+            next_at = self._clock() + pause_seconds
+            if refusal is None:
+                refused_since = None
+            elif refused_since is None:
+                refused_since = self._clock()
+            is_refused = refused_since is not None and next_at - refused_since > REFUSAL_PATIENCE_SECONDS
+            if is_refused or next_at - begun_at > deadline_seconds:
                 break
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_seconds):
