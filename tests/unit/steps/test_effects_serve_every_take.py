@@ -31,16 +31,17 @@ class Sound:
     def __init__(self, volume: Path, effects: Ledger) -> None:
         self.volume, self.effects = volume, effects
 
-    async def narrate(self, seconds: float, *, take: int) -> float:
+    async def narrate(self, seconds: float, *, take: int, number: str = "01", words: int | None = None) -> float:
         """Make a take of the narration and return what the effect's length would be by it."""
-        path = layout.narration("01", take=take)
+        path = layout.narration(number, take=take)
         (self.volume / "narration").mkdir(exist_ok=True)
-        (self.volume / path).write_bytes(b"speech")
+        (self.volume / path).write_bytes(f"speech {words or take}".encode())
         # The other step's ledger is written as that step would, while this one's lock is in nobody's way here.
         ledger = Ledger(self.volume, Step.NARRATION_GENERATION, run_id="n", lock=os.open(self.volume, os.O_RDONLY))
-        ledger.record_done("01", f"narration-{take}", path=path, take=take, duration_seconds=seconds)
+        key = f"narration-{words or take}"
+        ledger.record_done(number, key, path=path, take=take, duration_seconds=seconds)
         ledger.close()
-        return effect_seconds(self.task, self.narrations, "01")
+        return effect_seconds(self.task, self.narrations, number)
 
     def make_effect(self, seconds: float, *, redo: int = 0) -> None:
         path = layout.effect("01")
@@ -48,7 +49,7 @@ class Sound:
         (self.volume / path).write_bytes(b"waves")
         self.effects.record_done("01", _key(seconds, redo=redo), path=path, duration_seconds=seconds)
 
-    def serving(self, *, redo: dict[str, int] | None = None) -> float:
+    def serving(self, *, redo: dict[str, int] | None = None, number: str = "01") -> float:
         context = StepContext(
             task=self.task.model_copy(update={"redo": redo or {}}),
             volume=self.volume,
@@ -57,7 +58,7 @@ class Sound:
             progress=ProgressTracker(),
             stopping=StopSign(),
         )
-        return serving_seconds(context, self.narrations, "01", SCENE)
+        return serving_seconds(context, self.narrations, number, SCENE)
 
     @property
     def narrations(self):
@@ -110,3 +111,27 @@ async def test_one_that_is_damaged_does_not_serve_and_neither_does_one_for_anoth
     assert sound.serving(redo={"1": 1}) == other
     (sound.volume / layout.effect("01")).write_bytes(b"WAVES")
     assert sound.serving() == other
+
+
+async def test_one_that_serves_a_later_take_goes_with_its_scene_to_another_number(sound: Sound) -> None:
+    first = await sound.narrate(3.0, take=1)
+    sound.make_effect(first)
+    await sound.narrate(4.4, take=2)
+    dawn = a_storyboard(scenes=1)["scenes"][0] | {"name": "dawn", "soundEffect": "birds"}
+    board = a_storyboard(scenes=1)
+    save_storyboard(sound.volume, Storyboard.model_validate(board | {"scenes": [dawn, *board["scenes"]]}))
+    fitting = await sound.narrate(4.4, take=1, number="02", words=2)  # the copy that the step made of it
+    await sound.narrate(2.0, take=3)  # of the scene that was put first
+    assert fitting != first
+    assert sound.serving(number="02") == first
+
+
+async def test_another_scenes_effect_does_not_serve_one_with_the_same_sound(sound: Sound) -> None:
+    first = await sound.narrate(3.0, take=1)
+    sound.make_effect(first)
+    await sound.narrate(4.4, take=2)
+    board = a_storyboard(scenes=1)
+    twin = board["scenes"][0] | {"name": "twin"}
+    save_storyboard(sound.volume, Storyboard.model_validate(board | {"scenes": [*board["scenes"], twin]}))
+    fitting = await sound.narrate(4.4, take=1, number="02", words=2)
+    assert sound.serving(number="02") == fitting

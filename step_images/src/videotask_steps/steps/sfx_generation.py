@@ -71,15 +71,26 @@ def serving_seconds(context: StepContext, narrations: LedgerView, number: str, s
     fitting = effect_seconds(context.task, narrations, number)
     if context.ledger.calls_for(number, _key(context, number, scene, fitting)):
         return fitting
-    lengths = (_fitting(context.task, seconds) for seconds in _earlier_narrations(narrations, number))
-    there = (one for one in lengths if context.ledger.kept(number, _key(context, number, scene, one)) is not None)
-    return next(there, fitting)
+    lengths = [fitting, *(_fitting(context.task, seconds) for seconds in _earlier_narrations(narrations, number))]
+    return next((one for one in lengths if _is_there(context, number, scene, one)), fitting)
+
+
+def _is_there(context: StepContext, number: str, scene: Scene, seconds: float) -> bool:
+    """Tell whether there is an effect of this length for the scene, here or under a number that it had before."""
+    key = _key(context, number, scene, seconds)
+    if context.ledger.kept(number, key) is not None:
+        return True
+    same = {other for other, one in numbered_scenes(context.storyboard) if one.sound_effect == scene.sound_effect}
+    return context.ledger.kept_elsewhere(key, owners=same, probe=None) is not None
 
 
 def _earlier_narrations(narrations: LedgerView, number: str) -> list[float]:
-    """Return the seconds of every take of a scene's narration, the latest first."""
-    made = (record for record in narrations.records if record.kind is RecordKind.DONE and record.item == number)
-    return [record.duration_seconds for record in made if record.duration_seconds is not None][::-1]
+    """Return the seconds of every take of a scene's narration, the latest first; of a moved one those before it too."""
+    now = narrations.current(number)
+    made = [record for record in narrations.records if record.kind is RecordKind.DONE]
+    before = {one.item for one in made if now is not None and (one.key == now.key or one.sha256 == now.sha256)}
+    takes = [one for one in made if one.item in before - {number}] + [one for one in made if one.item == number]
+    return [one.duration_seconds for one in takes if one.duration_seconds is not None][::-1]
 
 
 def _key(context: StepContext, number: str, scene: Scene, seconds: float) -> str:
