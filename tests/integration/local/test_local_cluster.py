@@ -243,6 +243,47 @@ async def test_a_task_deleted_and_applied_again_is_another_one_and_its_runs_end(
     assert world.cluster.observe(KEY).task.uid != first.uid
 
 
+def _saves_by_renaming(world):
+    """Take the file away and return what writes it anew, as many an editor does."""
+    file = world.folder.videotasks / "heron.yaml"
+    backup = file.rename(file.with_suffix(".yaml~"))
+
+    def write():
+        world.folder.apply({**world.task, "spec": world.task["spec"] | {"priority": "high"}})
+        backup.unlink()
+
+    return write
+
+
+def _replaces_the_folder(world):
+    """Take the whole folder away and return what brings it back, as a sync or a mount does."""
+    folder = world.folder.videotasks
+    aside = folder.rename(folder.with_name("aside"))
+
+    def bring_back():
+        folder.rmdir()  # the cluster made an empty one meanwhile
+        aside.rename(folder)
+
+    return bring_back
+
+
+@pytest.mark.parametrize("takes_away", [_saves_by_renaming, _replaces_the_folder])
+async def test_a_file_that_is_away_for_a_moment_is_the_same_task_afterwards(world, takes_away):
+    now = [0.0]
+    world.cluster._clock = lambda: now[0]
+    before = world.cluster.observe(KEY).task
+    for _ in range(2):  # the second time is no part of the first
+        brings_back = takes_away(world)
+        for seconds in (0.0, 1.0, 0.9):
+            now[0] += seconds
+            world.cluster.refresh()
+            assert world.cluster.observe(KEY).task is not None
+        brings_back()
+        world.cluster.refresh()
+        assert world.cluster.observe(KEY).task.uid == before.uid
+    assert world.restarted().observe(KEY).task.uid == before.uid
+
+
 async def test_status_is_saved_for_this_uid_alone_and_survives_a_restart(world):
     uid = world.cluster.observe(KEY).task.uid
     await world.cluster.save_status(KEY, uid="another", status={"phase": "Queued"})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -44,6 +45,9 @@ from videotask_operator.local.runs import (
 Signature = tuple[int, int, int]
 """Inode, size and time of change: when these stay, a file is not read again."""
 
+GONE_SECONDS: Final = 2.0
+"""How long a file is missing before it counts as deleted; one that is back by then is the same resource."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -61,13 +65,16 @@ class LocalCluster:
         namespace: str = "default",
         step_command: StepCommand = step_program,
         poll_seconds: float = 0.2,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = LocalFolder(root)
         self._namespace = namespace
         self._step_command = step_command
         self._poll_seconds = poll_seconds
         self._notify: Callable[[TaskKey], None] = lambda _key: None
+        self._clock = clock
         self._signatures: dict[Path, Signature] = {}
+        self._missing_since: dict[Path, float] = {}
         self._tasks: dict[str, TaskResource] = {}
         self._last_wishes = LastWishes()
         self._channels: dict[str, ChannelResource] = {}
@@ -281,10 +288,23 @@ class LocalCluster:
             if signature is not None and self._signatures.get(path) != signature:
                 self._signatures[path] = signature
                 changed.add(name)
-        gone = set(known) - set(present)
-        for name in gone:
-            self._signatures.pop(folder / f"{name}.yaml", None)
-        return changed, gone
+        gone = self._believe_gone({folder / f"{name}.yaml" for name in known}, present.values())
+        return changed, {path.stem for path in gone}
+
+    def _believe_gone(self, known: set[Path], present: Iterable[Path]) -> set[Path]:
+        """Return the files that have been missing for long enough: an editor that saves one takes it away for a moment.
+
+        A folder that was not mounted or is being replaced looks empty in just this way.
+        """
+        now = self._clock()
+        missing = known - set(present)
+        for path in known - missing:
+            self._missing_since.pop(path, None)
+        gone = {path for path in missing if now - self._missing_since.setdefault(path, now) >= GONE_SECONDS}
+        for path in gone:
+            del self._missing_since[path]
+            self._signatures.pop(path, None)
+        return gone
 
 
 def _signature(path: Path) -> Signature | None:
