@@ -145,7 +145,9 @@ class KlingClient(Transport):
 
     async def find(self, external_task_id: str) -> Job | None:
         """Return the job of our own id; None when the provider knows none."""
-        return await self._first_job({"external_task_ids": external_task_id})
+        jobs = await self._jobs({"external_task_ids": external_task_id})
+        # One that does not say whose it is was asked for by this id: taken for another's, it would be paid twice.
+        return next((job for job in jobs if job.external_task_id in {external_task_id, ""}), None)
 
     async def find_all(self, external_task_ids: Sequence[str]) -> list[Job]:
         """Return the jobs of these ids of ours; those that the provider does not know are left out."""
@@ -157,7 +159,7 @@ class KlingClient(Transport):
 
     async def fetch(self, job_id: str) -> Job | None:
         """Return the job of the provider's id; None when the provider knows none."""
-        return await self._first_job({"task_ids": job_id})
+        return next((job for job in await self._jobs({"task_ids": job_id}) if job.job_id == job_id), None)
 
     async def download(self, url: str, path: Path) -> None:
         """Stream a clip into the file; a NETWORK TransientError when it did not come whole."""
@@ -184,15 +186,17 @@ class KlingClient(Transport):
         rule = _REFUSED if is_policy else _TRANSIENT
         return self.error(rule, job.message or "no reason given", code="failed", status=HTTPStatus.OK)
 
-    async def _first_job(self, query: dict[str, str]) -> Job | None:
-        return next(iter(await self._jobs(query)), None)
-
     async def _jobs(self, query: dict[str, str]) -> list[Job]:
+        """Return what is listed; an empty list is a word on the jobs, and anything that is no list is none."""
         response = await self.get_free("/tasks", query=query)
         if response.status_code == HTTPStatus.OK and "code" not in json_object(response):
             raise TransientError("kling answered 200 and its words cannot be read", failure_class=FailureClass.NETWORK)
         data = self._data_of(response)
-        return [_job_of(one) for one in data if isinstance(one, dict)] if isinstance(data, list) else []
+        if not isinstance(data, list) or not all(isinstance(one, dict) and one.get("id") for one in data):
+            raise TransientError(
+                "kling answered 200 and its list of jobs cannot be read", failure_class=FailureClass.NETWORK
+            )
+        return [_job_of(one) for one in data]
 
     def _data_of(self, response: httpx.Response) -> Any:
         body = json_object(response)

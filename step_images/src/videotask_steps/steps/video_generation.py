@@ -203,14 +203,7 @@ class _ClipMaker:
 
     async def resume(self, call: Call) -> str | None:
         """Go on with a job that an earlier run posted, or may have posted; None when the provider knows none."""
-        provider_id = call.paid.provider_id
-        if provider_id is not None:
-            job = await self._client.fetch(provider_id)
-        else:
-            is_old = _age_seconds(call) > LOOK_UPS * self._poll_seconds
-            job = await self._look_up(call, times=1 if is_old else LOOK_UPS)
-            if job is not None:
-                call.accepted(job.job_id)
+        job = await self._find_again(call)
         if job is not None and job.is_under_way and _age_seconds(call) > ABANDONED_AFTER_SECONDS:
             _log.warning("job_abandoned", item=call.paid.intent.item, job_id=job.job_id, age_seconds=_age_seconds(call))
             return None
@@ -232,6 +225,37 @@ class _ClipMaker:
             if jobs:
                 return {job.external_task_id: job.job_id for job in jobs}
         return {}
+
+    async def _find_again(self, call: Call) -> Job | None:
+        if call.paid.provider_id is not None:
+            return await self._ask_for(call, call.paid.provider_id)
+        is_old = _age_seconds(call) > LOOK_UPS * self._poll_seconds
+        job = await self._look_up(call, times=1 if is_old else LOOK_UPS)
+        if job is not None:
+            call.accepted(job.job_id)
+        return job
+
+    async def _ask_for(self, call: Call, job_id: str) -> Job | None:
+        """Ask for a job that kling took, by its id and by ours, as often as for one that may not be listed yet.
+
+        Kling said that it took it: as long as it may still be under way, silence is no reason to pay for another.
+        """
+        is_old = _age_seconds(call) > ABANDONED_AFTER_SECONDS
+        for look in range(1 if is_old else LOOK_UPS):
+            if look:
+                await self._pause(call)
+            job = await self._client.fetch(job_id)
+            if job is None and call.external_id:
+                job = await self._client.find(call.external_id)
+            if job is not None:
+                return job
+        if is_old:
+            return None
+        raise TransientError(
+            f"kling took job {job_id} and does not list it now; the next run asks for it again, and none pays for "
+            f"another before it is {ABANDONED_AFTER_SECONDS / 3600:.0f} hours old",
+            failure_class=FailureClass.NETWORK,
+        )
 
     async def _create(self, call: Call) -> Job:
         quality = self._task.quality
