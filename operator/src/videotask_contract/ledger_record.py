@@ -23,7 +23,7 @@ class RecordKind(StrEnum):
     INTENT = "intent"
     """A paid call is about to be made; `amount_usd` is its upper bound."""
     ACCEPTED = "accepted"
-    """The provider took it and gave it an id; it will be charged."""
+    """The provider took it and gave it an id; it will be charged. `amount_usd` is the intent's upper bound again."""
     SETTLED = "settled"
     """The provider said what it cost."""
     RELEASED = "released"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import shutil
 import time
@@ -418,7 +419,6 @@ class _Workshop:
         # Before the intent: a run that dies over it has promised nothing yet.
         durable.make_folder(self._folder(one))
         take = self._free_take(one)
-        tries = len(self._ledger.calls_for(one.item, one.key)) + 1
         paid = begin_call(
             self._ledger,
             self._context.limits,
@@ -427,10 +427,19 @@ class _Workshop:
             take=take,
             model=one.model,
             upper_bound_usd=upper_bound_usd(self._context.task.prices, one.price_usd),
-            external_id=None if one.external_id is None else one.external_id(take, tries),
+            external_id=self._unused_id(one, take),
         )
         self._under_way.begun(one.item, paid)
         return self._call(one, paid)
+
+    def _unused_id(self, one: Wanted, take: int) -> str | None:
+        """Return our own id of the next try that no call bears: where lines are lost, their number says too little."""
+        if one.external_id is None:
+            return None
+        known = {call.intent.external_id for call in self._ledger.calls()}
+        tries = itertools.count(len(self._ledger.calls_for(one.item, one.key)) + 1)
+        possible = (one.external_id(take, number) for number in tries)
+        return next(ours for ours in possible if ours not in known)
 
     def _free_take(self, one: Wanted) -> int:
         """Return the first take whose name is free: what was paid for is never overwritten."""

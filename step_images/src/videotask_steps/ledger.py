@@ -274,14 +274,17 @@ class Ledger(LedgerView):
         upper_bound_usd: Decimal,
         external_id: str | None = None,
     ) -> PaidCall:
-        """Write down that a paid call is about to be made; only then may it be made."""
+        """Write down that a paid call is about to be made; only then may it be made.
+
+        No two calls of a ledger may have one external id: it gives the call its own.
+        """
         return PaidCall(
             intent=self._append(
                 RecordKind.INTENT,
                 item=item,
                 key=key,
                 take=take,
-                call_id=uuid.uuid4().hex,
+                call_id=_call_id(external_id),
                 model=model,
                 amount_usd=_usd(upper_bound_usd),
                 external_id=external_id,
@@ -289,8 +292,8 @@ class Ledger(LedgerView):
         )
 
     def record_accepted(self, call: PaidCall, *, provider_id: str) -> None:
-        """Write down that the provider took the call under an id of its own."""
-        self._append_for(call, RecordKind.ACCEPTED, provider_id=provider_id)
+        """Write down that the provider took the call under an id of its own; it counts as the intent would, if lost."""
+        self._append_for(call, RecordKind.ACCEPTED, provider_id=provider_id, amount_usd=call.intent.amount_usd)
 
     def record_settled(self, call: PaidCall, *, amount_usd: Decimal, path: str | None = None) -> None:
         """Write down what the provider says the call cost, in US dollars; `path` is where its media will lie."""
@@ -411,6 +414,14 @@ async def _lock(path: Path, *, wait_seconds: float) -> int:
 
 def _is_freed_later(call: PaidCall) -> bool:
     return call.closed is not None and call.amount_usd == 0 and call.closed.run_id != call.intent.run_id
+
+
+def _call_id(external_id: str | None) -> str:
+    """Return 32 hexadecimal digits; the same for the same call also where it is written down anew after a loss.
+
+    The operator counts calls by it: one that was told before and is found again must not be counted twice.
+    """
+    return (uuid.uuid4() if external_id is None else uuid.uuid5(uuid.NAMESPACE_OID, external_id)).hex
 
 
 def _spend_of(call: PaidCall) -> Spend:

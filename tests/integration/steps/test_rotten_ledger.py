@@ -58,7 +58,8 @@ async def test_a_job_whose_lines_cannot_be_read_is_found_by_its_derived_id_and_n
 
 async def test_a_clip_whose_every_line_rots_is_fetched_again_for_nothing_and_the_first_file_stays(film: Film) -> None:
     film.with_scenes(1).ready_for(CLIPS)
-    assert (await film.run(CLIPS, run_id="run-1")).code == ExitCode.DONE
+    told = await film.run(CLIPS, run_id="run-1")
+    assert told.code == ExitCode.DONE
     first = film.volume / layout.clip("01")
     before = (first.stat().st_ino, first.read_bytes())
     assert spoil(film.volume / layout.ledger(CLIPS)) == 4
@@ -69,6 +70,8 @@ async def test_a_clip_whose_every_line_rots_is_fetched_again_for_nothing_and_the
     made = film.ledger(CLIPS).current("01")
     assert made is not None
     assert made.path == layout.clip("01", take=2)
+    calls = [[call.call_id for call in ended.report.spend] for ended in (told, again)]
+    assert calls[0] == calls[1] != [], "a dollar told under two ids is counted twice"
     assert film.ledger_usd(CLIPS) == film.control.total_usd()
 
 
