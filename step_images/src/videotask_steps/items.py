@@ -125,6 +125,8 @@ class Wanted:
     """
     resume: Callable[[Call], Awaitable[str | None]] | None = None
     """Goes on with a call of an earlier run; None when the provider knows nothing of it."""
+    collect: Callable[[Call], Awaitable[str | None]] | None = None
+    """As `resume`, for a call of this item to which another request led; raises while it is still under way."""
     external_id: Callable[[int, int], str] | None = None
     """Our own id at the provider from take and try."""
     find_lost: Callable[[Sequence[str]], Awaitable[dict[str, str]]] | None = None
@@ -167,6 +169,7 @@ class _Workshop:
     async def keep(self, wanted: Sequence[Wanted]) -> None:
         refused: list[tuple[str, VideoTaskError]] = []
         self._settle_received(wanted)
+        await self._collect_open(wanted)
         for one in wanted:
             try:
                 record = await asyncio.to_thread(
@@ -218,6 +221,27 @@ class _Workshop:
             if answer is not None:
                 path = one.path(paid.intent.take, answer.suffix)
                 received.settle_answer(self._ledger, paid, answer, path=path)
+
+    async def _collect_open(self, wanted: Sequence[Wanted]) -> None:
+        """Settle the open calls of prompts that were edited since, where the provider can be asked for nothing.
+
+        Their media waits under its call's name for the day the edit is taken back. What cannot be learned now stays
+        open and is nobody's failure: the next run asks again.
+        """
+        by_item = {one.item: one for one in wanted}
+        slots = asyncio.Semaphore(max(1, self._context.limits.concurrency))
+
+        async def collect(one: Wanted, paid: PaidCall) -> None:
+            async with slots:
+                try:
+                    await self._resume(one, self._call(one, paid), one.collect)
+                except (VideoTaskError, OSError) as error:
+                    _log.info("open_call_not_collected", item=one.item, call_id=paid.call_id, message=str(error))
+
+        others = [(by_item.get(paid.intent.item), paid) for paid in self._ledger.calls() if paid.is_open]
+        await asyncio.gather(
+            *(collect(one, paid) for one, paid in others if one is not None and paid.intent.key != one.key)
+        )
 
     async def make_missing(self) -> None:
         running: set[asyncio.Task[None]] = set()
@@ -346,7 +370,7 @@ class _Workshop:
             call = self._call(one, paid)
             media = self._delivered(one, call)
             if media is None and paid.is_open and one.resume is not None:
-                media = await self._resume(one, call)
+                media = await self._resume(one, call, one.resume)
             if media is None:
                 continue
             _log.info("call_adopted", item=one.item, call_id=paid.call_id, run_id_of_call=paid.intent.run_id)
@@ -386,8 +410,9 @@ class _Workshop:
         take = own if is_free else self._free_take(one)
         return _Media(file=call.part, path=one.path(take, suffix), take=take)
 
-    async def _resume(self, one: Wanted, call: Call) -> _Media | None:
-        resume = one.resume
+    async def _resume(
+        self, one: Wanted, call: Call, resume: Callable[[Call], Awaitable[str | None]] | None
+    ) -> _Media | None:
         if resume is None:
             return None
         try:

@@ -45,6 +45,8 @@ class Kling(KlingClient):
         self.unseen = 0
         """So many look-ups find nothing."""
         self.state = JobState.SUCCEEDED
+        self.first_state: JobState | None = JobState.SUCCEEDED
+        """Of the first job while others are there; None where it is not listed."""
         self.message = ""
         self.url: str | None = "http://clips.invalid/1"
         self.billed_usd: Decimal | None = PRICE_USD
@@ -76,7 +78,10 @@ class Kling(KlingClient):
         if self.unseen > 0 or not job_id:
             self.unseen -= 1
             return None
-        return Job(job_id=job_id, state=self.state, url=self.url, billed_usd=self.billed_usd, message=self.message)
+        state = self.first_state if job_id == "job-1" and self.first_state is not JobState.SUCCEEDED else self.state
+        if state is None:
+            return None
+        return Job(job_id=job_id, state=state, url=self.url, billed_usd=self.billed_usd, message=self.message)
 
 
 @dataclass(kw_only=True)
@@ -143,6 +148,7 @@ class Clip:
             suffixes=(".mp4",),
             make=maker.make,
             resume=maker.resume,
+            collect=maker.collect,
             external_id=lambda take, tries: f"ours-{key}-{take}-{tries}",
             probe=lambda _path: 5.0,
         )
@@ -175,6 +181,43 @@ async def test_a_job_that_was_taken_and_is_never_listed_is_waited_for_until_it_c
     assert len(clip.kling.posted) == 2
     assert [record.kind for record in clip.ledger.records].count(RecordKind.RELEASED) == 0
     assert [state for state, _ in clip.told] == ["open", "closed"]
+
+
+async def test_the_open_call_of_an_edited_prompt_is_closed_at_its_bill_and_its_clip_waits_for_the_edits_end(
+    clip: Clip,
+) -> None:
+    await clip.killed("first")
+    clip.kling.billed_usd = Decimal("0.40")
+    await clip.run("second")
+    assert (len(clip.kling.posted), clip.told) == (2, [("closed", Decimal("0.40"))] * 2)
+    await clip.run("first")
+    assert len(clip.kling.posted) == 2, "it was paid for before the edit"
+    made = clip.ledger.current("01")
+    assert made is not None
+    assert (made.key, (clip.volume / (made.path or "")).read_bytes()[:6]) == ("first", b"clip 1")
+
+
+async def test_the_open_call_of_an_edited_prompt_that_kling_never_had_is_released(clip: Clip) -> None:
+    await clip.killed("first")
+    lines = [record for record in clip.ledger.records if record.kind is RecordKind.INTENT]
+    (clip.volume / layout.ledger(STEP)).write_text("".join(map(encode_record, lines)))
+    clip.kling.posted[0] = "nobody's"
+    await clip.run("second")
+    assert clip.told == [("closed", Decimal(0)), ("closed", PRICE_USD)]
+
+
+@pytest.mark.parametrize("state", [JobState.PROCESSING, None], ids=["under-way", "not-listed"])
+async def test_the_open_call_of_an_edited_prompt_stays_open_while_its_job_may_be_under_way(
+    clip: Clip, state: JobState | None
+) -> None:
+    await clip.killed("first")
+    clip.kling.first_state = state
+    await clip.run("second")
+    assert [told for told, _ in clip.told] == ["open", "closed"]
+    assert len(clip.kling.posted) == 2
+    clip.kling.first_state = JobState.SUCCEEDED
+    await clip.run("second")
+    assert clip.told == [("closed", PRICE_USD)] * 2
 
 
 def a_list(*jobs: object) -> dict[str, object]:

@@ -139,6 +139,7 @@ def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number
         suffixes=(".mp4",),
         make=maker.make,
         resume=maker.resume,
+        collect=maker.collect,
         find_lost=lambda ours: maker.find_lost(
             ours, seconds_ago=time.time() - context.ledger.last_written_at, stopping=context.stopping
         ),
@@ -207,6 +208,13 @@ class _ClipMaker:
         if job is not None and job.is_under_way and _age_seconds(call) > ABANDONED_AFTER_SECONDS:
             _log.warning("job_abandoned", item=call.paid.intent.item, job_id=job.job_id, age_seconds=_age_seconds(call))
             return None
+        return None if job is None else await self._wait_and_download(call, job)
+
+    async def collect(self, call: Call) -> str | None:
+        """Fetch what a job made that nobody waits for, as `resume` does; a TransientError while it is under way."""
+        job = await self._find_again(call)
+        if job is not None and job.is_under_way:
+            raise TransientError(f"job {job.job_id} is still under way at kling")
         return None if job is None else await self._wait_and_download(call, job)
 
     async def find_lost(self, ours: Sequence[str], *, seconds_ago: float, stopping: StopSign) -> dict[str, str]:
