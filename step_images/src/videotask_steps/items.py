@@ -421,6 +421,8 @@ class _Workshop:
             if call.cost_usd is None:
                 raise  # not known yet: it stays open and is not paid again
             self._close_failed(call, error)
+            if not error.failure_class.is_transient:
+                raise  # a person must act before it is paid for again
             return None
         if suffix is None:
             if not call.is_accepted:

@@ -20,12 +20,18 @@ from videotask_contract.errors import FailureClass, TransientError, VideoTaskErr
 from videotask_contract.ledger_record import RecordKind, encode_record
 from videotask_contract.steps import Provider, Step
 from videotask_contract.task_file import ProviderSettings
-from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClient
+from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClient, ResultNotThereError
 from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Wanted, make_items
 from videotask_steps.ledger import Ledger, LedgerView, read_ledger
 from videotask_steps.progress import ProgressTracker
-from videotask_steps.steps.video_generation import ABANDONED_AFTER_SECONDS, LOOK_UPS, _ClipMaker
+from videotask_steps.steps.video_generation import (
+    ABANDONED_AFTER_SECONDS,
+    DOWNLOADS,
+    GONE_AFTER_SECONDS,
+    LOOK_UPS,
+    _ClipMaker,
+)
 from videotask_steps.stop_sign import StopSign
 
 STEP = Step.VIDEO_GENERATION
@@ -52,6 +58,9 @@ class Kling(KlingClient):
         self.billed_usd: Decimal | None = PRICE_USD
         self.asked = 0
         self.downloads = 0
+        self.host_answers: list[bool] = []
+        """Whether the clip is missing at each download."""
+        self.urls: list[str] = []
 
     async def create(self, request: ClipRequest) -> Job:
         self.posted.append(request.external_task_id)
@@ -68,6 +77,9 @@ class Kling(KlingClient):
 
     async def download(self, url: str, path: Path) -> None:
         self.downloads += 1
+        self.urls.append(url)
+        if self.host_answers.pop(0) if self.host_answers else False:
+            raise ResultNotThereError("kling's clip is not there: its host answered 403")
         await asyncio.to_thread(path.write_bytes, f"clip {self.downloads} of {url}".encode())
 
     def failure_of_job(self, job: Job) -> VideoTaskError:
@@ -81,7 +93,8 @@ class Kling(KlingClient):
         state = self.first_state if job_id == "job-1" and self.first_state is not JobState.SUCCEEDED else self.state
         if state is None:
             return None
-        return Job(job_id=job_id, state=state, url=self.url, billed_usd=self.billed_usd, message=self.message)
+        url = self.url and f"{self.url}?signed={self.asked}"
+        return Job(job_id=job_id, state=state, url=url, billed_usd=self.billed_usd, message=self.message)
 
 
 @dataclass(kw_only=True)
@@ -218,6 +231,54 @@ async def test_the_open_call_of_an_edited_prompt_stays_open_while_its_job_may_be
     clip.kling.first_state = JobState.SUCCEEDED
     await clip.run("second")
     assert clip.told == [("closed", PRICE_USD)] * 2
+
+
+async def test_a_job_that_was_refused_while_nobody_looked_is_not_posted_again_as_it_is(clip: Clip) -> None:
+    await clip.killed()
+    clip.kling.state, clip.kling.message, clip.kling.billed_usd = JobState.FAILED, "against the policy", Decimal(0)
+    with pytest.raises(VideoTaskError, match="against the policy") as caught:
+        await clip.run()
+    assert caught.value.failure_class is FailureClass.REFUSED
+    assert (len(clip.kling.posted), clip.told) == (1, [("closed", Decimal(0))])
+
+
+@pytest.mark.parametrize("billed_usd", [Decimal("0.40"), None], ids=["billed", "bill-unread"])
+@pytest.mark.parametrize("how", ["host-has-none", "no-address"])
+async def test_a_clip_that_is_gone_for_good_is_charged_and_the_next_step_is_named(
+    clip: Clip, how: str, billed_usd: Decimal | None
+) -> None:
+    await clip.killed()
+    upper_bound_usd = clip.told[0][1]
+    clip.age(GONE_AFTER_SECONDS + 1)
+    clip.kling.billed_usd = billed_usd
+    clip.kling.host_answers = [True] * DOWNLOADS
+    clip.kling.url = None if how == "no-address" else clip.kling.url
+    with pytest.raises(VideoTaskError, match=r"job-1 was paid for and is no longer there.*spec\.redo") as caught:
+        await clip.run()
+    assert caught.value.failure_class is FailureClass.PERMANENT
+    assert (len(clip.kling.posted), clip.told) == (1, [("closed", billed_usd or upper_bound_usd)])
+
+
+async def test_a_clip_that_is_not_there_yet_is_asked_for_by_a_fresh_address_and_stays_paid_for(clip: Clip) -> None:
+    await clip.killed()
+    clip.kling.host_answers = [True] * DOWNLOADS
+    with pytest.raises(TransientError) as caught:
+        await clip.run()
+    assert caught.value.failure_class is FailureClass.NETWORK
+    assert len(set(clip.kling.urls)) == DOWNLOADS
+    await clip.run()
+    assert (len(clip.kling.posted), clip.told) == (1, [("closed", PRICE_USD)])
+
+
+@pytest.mark.parametrize(("status", "is_there"), [(403, False), (404, False), (410, False), (500, True)])
+async def test_a_host_that_has_no_clip_is_told_from_one_in_trouble(
+    tmp_path: Path, status: int, *, is_there: bool
+) -> None:
+    async with answering({}) as client:
+        client._downloads = httpx.AsyncClient(transport=httpx.MockTransport(lambda _request: httpx.Response(status)))
+        with pytest.raises(TransientError) as caught:
+            await client.download("http://clips.invalid/1", tmp_path / "part")
+    assert isinstance(caught.value, ResultNotThereError) is not is_there
 
 
 def a_list(*jobs: object) -> dict[str, object]:

@@ -66,6 +66,15 @@ ERRORS: Final[dict[int, ErrorRule]] = {
 _POLICY_WORDS: Final = ("risk", "policy", "safety", "sensitive", "moderation", "prohibited")
 
 
+_NO_LONGER_THERE: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+
+
+class ResultNotThereError(TransientError):
+    """The clip's address leads to nothing: its host is late, the address has expired, or the clip was cleared."""
+
+    failure_class = FailureClass.NETWORK
+
+
 class JobState(StrEnum):
     """Where a job stands."""
 
@@ -162,10 +171,15 @@ class KlingClient(Transport):
         return next((job for job in await self._jobs({"task_ids": job_id}) if job.job_id == job_id), None)
 
     async def download(self, url: str, path: Path) -> None:
-        """Stream a clip into the file; a NETWORK TransientError when it did not come whole."""
+        """Stream a clip into the file; a NETWORK TransientError when it did not come whole.
+
+        Raises ResultNotThereError when its host says that there is none.
+        """
         try:
             async with self._downloads.stream("GET", url) as response:
                 kind = response.headers.get("content-type", "").split(";")[0]
+                if response.status_code in _NO_LONGER_THERE:
+                    raise ResultNotThereError(f"kling's clip is not there: its host answered {response.status_code}")
                 if response.status_code != HTTPStatus.OK or kind.startswith("text/"):
                     raise TransientError(
                         f"kling's clip could not be downloaded: its host answered {response.status_code} with {kind}",

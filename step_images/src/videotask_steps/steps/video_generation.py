@@ -28,7 +28,7 @@ from videotask_contract.steps import Provider, Step
 from videotask_contract.storyboard import Scene
 from videotask_contract.task_file import TaskFile
 from videotask_steps import durable
-from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClient
+from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClient, ResultNotThereError
 from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
@@ -51,6 +51,11 @@ LOOK_UPS_AFTER_ERROR: Final = 2
 DOWNLOADS: Final = 3
 ABANDONED_AFTER_SECONDS: Final = 6 * 3600.0
 """A job that is still under way so long after it was posted will never end; another one is posted then."""
+GONE_AFTER_SECONDS: Final = 6 * 3600.0
+"""A clip that is not there so long after its job was posted is gone; before, its host may be late or in trouble.
+
+Kling clears results after 30 days.
+"""
 _LINES: Final = {"720p": 720, "1080p": 1080}
 _JPEG_QUALITY: Final = 95
 
@@ -315,17 +320,23 @@ class _ClipMaker:
     async def _wait_and_download(self, call: Call, job: Job) -> str:
         finished = await self._wait(call, job)
         if finished.state != JobState.SUCCEEDED:
-            call.charged(_failed_usd(call, finished))
+            _charge_in_vain(call, finished)
             raise self._client.failure_of_job(finished)
         if finished.url is None:
-            _charge(call, finished)
-            raise TransientError("kling's job succeeded without a clip", failure_class=FailureClass.BAD_MEDIA)
+            _charge_in_vain(call, finished)
+            raise _gone(finished) if _is_cleared(call) else BadMediaError("kling's job succeeded without a clip")
         try:
-            await self._download(finished.url, call)
+            await self._download(finished, finished.url, call)
         except BadMediaError:
-            _charge(call, finished)
+            _charge_in_vain(call, finished)
             raise
-        _charge(call, finished)
+        except ResultNotThereError as error:
+            if _is_cleared(call):
+                _charge_in_vain(call, finished)
+                raise _gone(finished) from error
+            raise
+        if finished.billed_usd is not None:
+            call.charged(finished.billed_usd)
         return ".mp4"
 
     async def _wait(self, call: Call, job: Job) -> Job:
@@ -339,7 +350,7 @@ class _ClipMaker:
                 _log.info("poll_failed", job_id=job.job_id, message=error.message)
         return current
 
-    async def _download(self, url: str, call: Call) -> None:
+    async def _download(self, job: Job, url: str, call: Call) -> None:
         """Fetch the clip and look at it; a damaged one is fetched again, which costs nothing."""
         for tries in range(1, DOWNLOADS + 1):
             try:
@@ -350,8 +361,19 @@ class _ClipMaker:
                     raise
                 _log.info("download_repeated", item=call.paid.intent.item, message=error.message)
                 await self._pause(call)
+                if isinstance(error, ResultNotThereError):
+                    url = await self._fresh_url(job) or url
             else:
                 return
+
+    async def _fresh_url(self, job: Job) -> str | None:
+        """Ask for the clip's address again: a signed one expires; None when there is no other."""
+        try:
+            current = await self._client.fetch(job.job_id)
+        except TransientError as error:
+            _log.info("poll_failed", job_id=job.job_id, message=error.message)
+            return None
+        return None if current is None else current.url
 
     async def _pause(self, call: Call) -> None:
         """Wait for the next poll; polling stops at once when told to: the ledger knows the job."""
@@ -375,16 +397,25 @@ def _age_seconds(call: Call) -> float:
     return time.time() - call.paid.intent.at.timestamp()
 
 
-def _failed_usd(call: Call, job: Job) -> Decimal:
-    """Return what a failed job cost: nothing by an empty bill, its upper bound by one that cannot be read."""
-    if job.is_unbilled:
-        return Decimal(0)
-    return call.paid.intent.amount_usd if job.billed_usd is None else job.billed_usd
+def _is_cleared(call: Call) -> bool:
+    return _age_seconds(call) > GONE_AFTER_SECONDS
 
 
-def _charge(call: Call, job: Job) -> None:
-    if job.billed_usd is not None:
+def _gone(job: Job) -> PermanentError:
+    return PermanentError(
+        f"the clip of kling's job {job.job_id} was paid for and is no longer there (kling clears results after 30 "
+        "days); ask for another with spec.redo"
+    )
+
+
+def _charge_in_vain(call: Call, job: Job) -> None:
+    """Charge a job that ended without a clip of use: at its upper bound where its bill cannot be read or believed."""
+    if job.is_unbilled and job.state != JobState.SUCCEEDED:
+        call.charged(Decimal(0))
+    elif job.billed_usd is not None:
         call.charged(job.billed_usd)
+    if call.cost_usd is None:
+        call.charged(call.paid.intent.amount_usd)
 
 
 if __name__ == "__main__":
