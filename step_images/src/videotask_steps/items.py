@@ -400,8 +400,23 @@ class _Workshop:
             record.kind is RecordKind.DONE and (record.item, record.path) == (one.item, closed.path)
             for record in self._ledger.records
         )
-        take = call.paid.intent.take
-        return None if is_known or not file.exists() else _Media(file=file, path=closed.path, take=take)
+        if is_known or not file.exists() or not self._is_own(one, call.paid, closed.path):
+            return None
+        return _Media(file=file, path=closed.path, take=call.paid.intent.take)
+
+    def _is_own(self, one: Wanted, paid: PaidCall, path: str) -> bool:
+        """Tell whether the file of this name is the call's: the last one's that gave it and whose media is not apart.
+
+        A name that was given to media that is rejected or still waits is free, and another call may have it by now.
+        """
+        named = [other for other in self._ledger.calls() if other.closed is not None and other.closed.path == path]
+        bearers = [other.call_id for other in named if not self._lies_apart(one, other)]
+        return bearers[-1:] == [paid.call_id]
+
+    def _lies_apart(self, one: Wanted, paid: PaidCall) -> bool:
+        folder = self._folder(one)
+        part = received.waiting_file(folder, paid)
+        return part.exists() or _rejected(part).exists() or received.received_for(folder, paid) is not None
 
     def _named(self, one: Wanted, call: Call, suffix: str) -> _Media:
         """Return where waiting media goes: to its call's take, or to a free one if that name was taken meanwhile."""
@@ -539,7 +554,7 @@ class _Workshop:
             if error.failure_class is FailureClass.TRANSIENT:
                 raise  # it could not be looked at: the next run finds it where it waits
             # Kept as evidence beside the good ones: it was paid for.
-            durable.rename(media.file, received.waiting_file(call.part.parent, call.paid).with_suffix(".rejected"))
+            durable.rename(media.file, _rejected(received.waiting_file(call.part.parent, call.paid)))
             raise
         final = self._context.volume / media.path
         if media.file != final:
@@ -564,6 +579,10 @@ class _Workshop:
             async with asyncio.timeout(seconds):
                 await self._context.stopping.wait()
         self._context.stopping.raise_if_set()
+
+
+def _rejected(part: Path) -> Path:
+    return part.with_suffix(".rejected")
 
 
 def _look_at_new(one: Wanted, file: Path) -> float | None:

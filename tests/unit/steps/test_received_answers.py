@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.step_program import a_task_file
@@ -16,6 +17,7 @@ from videotask_steps.clean_up import Extent, clean_up
 from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import Ledger, LedgerView, read_ledger
+from videotask_steps.media.bad_media import BadMediaError
 from videotask_steps.progress import ProgressTracker
 from videotask_steps.stop_sign import StopSign
 
@@ -34,7 +36,15 @@ class Effects:
     volume: Path
     calls: list[str] = field(default_factory=list)
 
-    async def run(self, key: str = "rain", *, then: Callable[[Call], None] | None = None, told: bool = True) -> None:
+    async def run(
+        self,
+        key: str = "rain",
+        *,
+        then: Callable[[Call], None] | None = None,
+        told: bool = True,
+        probe: Callable[[Path], float] = lambda _path: 3.0,
+        is_killed_before_done: bool = False,
+    ) -> None:
         """Run the step; `then` happens as soon as the answer is kept."""
         ledger = await Ledger.open(self.volume, STEP, run_id=f"run-{len(self.calls)}")
         context = StepContext(
@@ -46,7 +56,10 @@ class Effects:
             stopping=StopSign(),
         )
         try:
-            await make_items(context, [self._wanted(key, self._maker(key, then, told=told))])
+            if is_killed_before_done:
+                dying: Any = ledger
+                dying.record_done = _die
+            await make_items(context, [self._wanted(key, self._maker(key, then, told=told), probe)])
         finally:
             ledger.close()
 
@@ -75,7 +88,7 @@ class Effects:
 
         return make
 
-    def _wanted(self, key: str, make: Callable[[Call], Awaitable[str]]) -> Wanted:
+    def _wanted(self, key: str, make: Callable[[Call], Awaitable[str]], probe: Callable[[Path], float]) -> Wanted:
         return Wanted(
             item="01",
             label="scene 01",
@@ -85,12 +98,16 @@ class Effects:
             path=lambda take, suffix: f"sfx/sfx_01.take{take}{suffix}",
             suffixes=(".mp3",),
             make=make,
-            probe=lambda _path: 3.0,
+            probe=probe,
         )
 
 
-def _die(_call: Call) -> None:
+def _die(*_arguments: object, **_facts: object) -> None:
     raise KilledError
+
+
+def _refuse(_path: Path) -> float:
+    raise BadMediaError("too short")
 
 
 @pytest.fixture
@@ -153,6 +170,22 @@ async def test_a_file_that_bears_another_calls_name_is_not_this_calls_answer(eff
     answer.rename(answer.with_name(answer.name.replace(call_id, "0" * 32)))
     await effects.run()
     assert effects.calls == ["rain", "rain"]
+
+
+async def test_a_rejected_answers_call_does_not_take_another_prompts_file_for_its_own(effects: Effects) -> None:
+    with pytest.raises(VideoTaskError, match="too short"):
+        await effects.run("rain", probe=_refuse)
+    with pytest.raises(KilledError):
+        await effects.run("wind", is_killed_before_done=True)
+    await effects.run("rain")
+    made = effects.ledger.current("01")
+    assert made is not None
+    assert (made.key, (effects.volume / (made.path or "")).read_bytes()) == ("rain", b"the sound of rain")
+    await effects.run("wind")
+    assert effects.calls == ["rain", "wind", "rain"]
+    made = effects.ledger.current("01")
+    assert made is not None
+    assert (made.key, (effects.volume / (made.path or "")).read_bytes()) == ("wind", b"the sound of wind")
 
 
 @pytest.mark.parametrize("extent", Extent)
