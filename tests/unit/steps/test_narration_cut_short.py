@@ -15,6 +15,7 @@ from tests.support.step_program import VOICE, a_task_file
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Storyboard
 from videotask_steps.items import Wanted, _look_at_new
+from videotask_steps.ledger import LedgerView
 from videotask_steps.media.bad_media import BadMediaError
 from videotask_steps.steps.narration_generation import _wanted, least_seconds
 
@@ -39,6 +40,7 @@ def a_wanted(narration: str, *, speed_percent: int = 100) -> Wanted:
     context: Any = type("Context", (), {})()
     context.task = a_task_file(Step.NARRATION_GENERATION, voice=voice)
     context.storyboard = storyboard
+    context.ledger = LedgerView(Path("/nowhere"), Step.NARRATION_GENERATION, ())
     client: Any = None
     return _wanted(context, client, voice, "01", scene)
 

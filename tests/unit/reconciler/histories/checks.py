@@ -158,7 +158,8 @@ def _check_attempt(
     world: World, known: TaskRecord, task: TaskRecord, closed: RunRecord | None, earlier: list[RunRecord]
 ) -> None:
     counted = 1 if closed and _is_further_under_a_limit(known, closed, earlier) else known.step_attempt
-    waits_anew = closed is not None and task.next_attempt_at not in {None, known.next_attempt_at}
+    # A run that closed without a failure never had its pod start: what it waits for is another place, not an attempt.
+    waits_anew = bool(closed and closed.failure_class) and task.next_attempt_at not in {None, known.next_attempt_at}
     if task.step_attempt > known.step_attempt or waits_anew:
         failure = closed.failure_class if closed else None
         found_attempt = (known.step_attempt, task.step_attempt)
