@@ -50,7 +50,7 @@ from videotask_operator.core.ports import (
     StoreUnavailableError,
     Transaction,
 )
-from videotask_operator.core.projection import HISTORY_LENGTH, project_status
+from videotask_operator.core.projection import HISTORY_LENGTH, project_status, shows_its_end
 from videotask_operator.core.retry import RetryRules
 from videotask_operator.core.situation import Rules, Situation
 from videotask_operator.core.slots import claim_of_run, gave_slots_back
@@ -73,7 +73,6 @@ _OUTAGE_OVER_SECONDS = 60
 """Twice the longest time between two tries of one thing, ten seconds for a film and a resync for all, and more."""
 _LISTED = PLACE_HOLDING | {Phase.QUEUED}
 """Phases whose films the record lists for admission, with a place or without."""
-_SHOWN_ENDS = frozenset(phase.resource for phase in TERMINAL)
 _UNSEEN_POD_SECONDS = 5
 _REFUSED_JOB_SECONDS = 30
 """Until a Job that the cluster refused is tried again."""
@@ -285,7 +284,7 @@ class Reconciler:
             self._unseen = set(self.cluster.task_keys())
         for key in self.cluster.task_keys():
             # A film that is over stays so; an event wakes it, and its files' time is looked after apart from this.
-            if is_first or not self._shows_its_end(key):
+            if is_first or not shows_its_end(self.cluster.observe(key)):
                 self.wake(key)
         try:
             async with self.store.transaction() as transaction:
@@ -301,12 +300,6 @@ class Reconciler:
             if self.cluster.observe(TaskKey(channel.namespace, channel.name)).in_sight:
                 await self._show_channel(channel)
         await self._keep_retention()
-
-    def _shows_its_end(self, key: TaskKey) -> bool:
-        seen = self.cluster.observe(key)
-        # What a lost event left at work must be ended, were its film over.
-        is_at_rest = all(pod.finished for pod in seen.pods) and not any(job.active for job in seen.jobs)
-        return seen.task is not None and is_at_rest and seen.task.status.get("phase") in _SHOWN_ENDS
 
     async def _keep_retention(self) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.builders import RULES, UID, a_channel, a_record, a_resource, a_run
 
+from videotask_contract.phases import TERMINAL
 from videotask_contract.steps import Step
 from videotask_operator.core.model import Caller, RunOrder, TaskKey
 from videotask_operator.core.order import build_order
@@ -126,9 +127,13 @@ async def test_a_list_that_fails_deletes_nothing(server, cluster, bodies, status
     assert list(cluster.task_keys()) == [FILM]
 
 
-async def test_every_task_gets_a_look_once_the_api_server_is_back(server, cluster, bodies) -> None:
+async def test_every_task_that_is_not_over_gets_a_look_once_the_api_server_is_back(server, cluster, bodies) -> None:
     server.put(objects(Kind.TASK, "studio"), bodies.task())
+    for number, phase in enumerate(sorted(phase.resource for phase in TERMINAL)):
+        over = bodies.task(name=f"over-{number}", uid=f"{number}-of-long-ago", status={"phase": phase})
+        server.put(objects(Kind.TASK, "studio"), over)
     await cluster.resync()
+    assert len(list(cluster.task_keys())) == 1 + len(TERMINAL)
     seen, stop = Seen(cluster), asyncio.Event()
     server.refuse("GET", 503)
     keeping = asyncio.create_task(cluster.keep_synced(every_seconds=0.01, stop=stop))

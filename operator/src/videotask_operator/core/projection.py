@@ -20,7 +20,7 @@ from videotask_contract.steps import STEPS, Step
 from videotask_operator.core.approval import approve_command
 from videotask_operator.core.breaker import CHANNEL_BLOCKED
 from videotask_operator.core.changes import FINAL, REFUSALS
-from videotask_operator.core.model import RunOutcome, RunRecord, TaskRecord, Transition
+from videotask_operator.core.model import Observation, RunOutcome, RunRecord, TaskRecord, Transition
 from videotask_operator.core.pause import CHANNEL_PAUSED, FLEET_PAUSED
 from videotask_operator.core.settle import POD_NEVER_STARTED, RETRY_LATER
 from videotask_operator.core.watch_run import POD_CANNOT_START, UNREACHABLE
@@ -31,6 +31,7 @@ _LAID_ASIDE = frozenset({CHANNEL_BLOCKED, CHANNEL_PAUSED, FLEET_PAUSED})
 _RETRIES = frozenset({"RetryScheduled", RETRY_LATER})
 _NOT_STARTING = frozenset({POD_CANNOT_START, POD_NEVER_STARTED})
 CLEAN_UP_FAILED = "CleanUpFailed"
+_SHOWN_ENDS = frozenset(phase.resource for phase in TERMINAL)
 _WAITS_FOR_INPUT = frozenset(
     {
         "InvalidSpec",
@@ -98,6 +99,13 @@ def project_status(
         conditions=_conditions(record, previous, generation, now, clean_up_failure),
     )
     return to_json(status)
+
+
+def shows_its_end(seen: Observation) -> bool:
+    """Tell whether a film's status says that it is over and nothing of it is at work: no clock need look at it."""
+    # What a lost event left at work must be ended, were its film over.
+    is_at_rest = all(pod.finished for pod in seen.pods) and not any(job.active for job in seen.jobs)
+    return seen.task is not None and is_at_rest and seen.task.status.get("phase") in _SHOWN_ENDS
 
 
 def _current_run(record: TaskRecord, runs: Sequence[RunRecord]) -> RunRecord | None:

@@ -27,6 +27,7 @@ from videotask_operator.core.model import (
     TaskKey,
 )
 from videotask_operator.core.ports import ForeignJobError
+from videotask_operator.core.projection import shows_its_end
 from videotask_operator.core.retention import CleanUpOrder, CleanUpState, Extent
 from videotask_operator.kube.api import JSON_PATCH, METADATA_ONLY, Api, ApiRefusedError, ApiUnavailableError
 from videotask_operator.kube.build_job import JobSettings, build_clean_up_job, build_config_map, build_job
@@ -175,8 +176,9 @@ class KubeCluster:
         while not stop.is_set():
             was_ok, is_ok = is_ok, await self._try_resync()
             if is_ok and not was_ok:
-                # What could not be done while the API server was away need not wait for its next try.
-                self._tell(self.task_keys())
+                # What could not be done while the API server was away need not wait for its next try; a film that is
+                # over and says so had nothing to be done.
+                self._tell(key for key in self.task_keys() if not shows_its_end(self.observe(key)))
             pause = every_seconds if is_ok else min(_RETRY_RESYNC_SECONDS, every_seconds)
             try:
                 await asyncio.wait_for(stop.wait(), timeout=pause)
