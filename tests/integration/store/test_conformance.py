@@ -62,6 +62,10 @@ def a_full_record() -> TaskRecord:
         content_digest="cd" * 32,
         honoured_takes={"video_generation": {"scene-3": 1}},
         change_marks={"video_generation": {"run": 8, "left": 16, "edited": 0}},
+        begun_with={
+            "video_generation": {"clip_seconds": 10, "own": ["clip_seconds"]},
+            "narration_generation": {"voice": {"a": 1}},
+        },
         film=FilmStatus(path="film.mp4", duration_seconds="90.3", size_bytes=5_000_000_000, sha256="cd" * 32),
         step_completion_metadata={"clips_generated": 7, "total_clips": 18},
         notion_page_id="page",

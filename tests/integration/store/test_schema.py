@@ -287,13 +287,14 @@ class TestRecord:
             database_url,
             "UPDATE tasks SET film = '{\"path\": 7}', approved_gates = '{assets,gone}', "
             'step_completion_metadata = \'[1]\', redo_counts = \'{"video_generation": {"07": 1, "08": "x"}, '
-            "\"gone\": 3}', honoured_takes = '[]', change_marks = 'null'",
+            "\"gone\": 3}', honoured_takes = '[]', change_marks = 'null', "
+            "begun_with = '{\"video_generation\": 7}'",
         )
         async with postgres_store.transaction() as transaction:
             record = await transaction.load_task(UID)
         assert (record.film, record.approved_gates, record.step_completion_metadata) == (None, {Gate.ASSETS}, {})
         assert record.redo_counts == {"video_generation": {"07": 1}}
-        assert (record.honoured_takes, record.change_marks) == ({}, {})
+        assert (record.honoured_takes, record.change_marks, record.begun_with) == ({}, {}, {})
 
 
 class TestSessions:

@@ -29,6 +29,7 @@ from videotask_contract.steps import STEPS, TRAITS, Gate, Step
 from videotask_contract.storyboard import ContractModel, Storyboard
 from videotask_contract.timing import check_narration_fits, estimated_narration_seconds
 from videotask_operator.core.admission import PLACE_HOLDING, holds_place
+from videotask_operator.core.begun import begin_afresh, steps_made_anew
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.estimate import quality_of, scene_count
 from videotask_operator.core.model import RunRecord, TaskRecord
@@ -279,7 +280,7 @@ def take_up_change(draft: Draft, spec: VideoTaskSpec, *, channel: ChannelSpec | 
     if back is not None and not holds and not admitted:
         draft.wait_for_turn()
         return True
-    _honour(draft, spec, change, back)
+    _honour(draft, spec, change, back, _made_anew(draft, spec, channel, back))
     draft.again = True
     return True
 
@@ -344,9 +345,9 @@ def _is_by(step: Step, current: Step) -> bool:
     return _ORDER.index(step) <= _ORDER.index(current)
 
 
-def _honour(draft: Draft, spec: VideoTaskSpec, change: Change, back: Step | None) -> None:
+def _honour(draft: Draft, spec: VideoTaskSpec, change: Change, back: Step | None, anew: frozenset[Step]) -> None:
     record = draft.record
-    touched = touched_items(spec, change)
+    touched = touched_items(spec, change) | {step: _totals(spec)[step] for step in anew}
     words = f"{describe(change, spec)}{_kept(spec, change, touched)}"
     draft.change(
         redo_request=change.redo.request if change.redo else record.redo_request,
@@ -356,6 +357,7 @@ def _honour(draft: Draft, spec: VideoTaskSpec, change: Change, back: Step | None
         content_digest=None if record.phase is Phase.CLAIMED else content_digest(spec),
         honoured_takes={step.value: chosen for step in PAID_STEPS if (chosen := takes_of(spec, step))},
         change_marks=_marked(draft, spec, change, touched),
+        begun_with=begin_afresh(record.begun_with, _redone_whole(change)),
     )
     if back is not None:
         _send_back(draft, back, change, words)
@@ -384,6 +386,18 @@ def _gates_asked_again(step: Step, change: Change) -> frozenset[Gate]:
     after = {TRAITS[later].gate_after for later in _ORDER[_ORDER.index(step) :]}
     written = {Gate.STORYBOARD} if change.storyboard or change.edits else set()
     return frozenset(gate for gate in after | written if gate is not None)
+
+
+def _made_anew(draft: Draft, spec: VideoTaskSpec, channel: ChannelSpec | None, back: Step | None) -> frozenset[Step]:
+    first = back or draft.record.step
+    if channel is None or first is None:
+        return frozenset()
+    ahead = _ORDER[_ORDER.index(first) :]
+    return steps_made_anew(draft.record, draft.runs.values(), spec, channel, of=ahead)
+
+
+def _redone_whole(change: Change) -> list[Step]:
+    return [part.step for part in change.redo.steps if not part.items] if change.redo else []
 
 
 def _counted(counts: Mapping[str, Mapping[str, int]], spec: VideoTaskSpec, change: Change) -> dict[str, dict[str, int]]:
@@ -494,6 +508,12 @@ def _totals(spec: VideoTaskSpec) -> dict[Step, int]:
     scenes = scene_count(spec)
     assets = len(spec.storyboard.assets) if spec.storyboard else spec.asset_count
     return {step: assets if step is Step.ASSET_GENERATION else scenes for step in _ORDER}
+
+
+def unmade(marks: Mapping[str, Mapping[str, int]], steps: Iterable[Step], *, run: int) -> dict[str, dict[str, int]]:
+    """Return the marks with nothing left standing of these steps by the runs up to this number."""
+    before = {step: dict(mark) for step, mark in marks.items()}
+    return before | {step.value: {"edited": 0, **before.get(step.value, {}), "run": run, "left": 0} for step in steps}
 
 
 def _marked(

@@ -13,6 +13,7 @@ from videotask_contract.resources import ChannelSpec, DesiredState, Priority, Vi
 from videotask_contract.steps import STEPS, TRAITS, Gate, Step
 from videotask_operator.core.admission import PLACE_HOLDING, holds_place
 from videotask_operator.core.approval import decision_on_show, is_approved, last_round_named, rejection_words
+from videotask_operator.core.begun import begin_with, channel_as_begun, others_of_channel, steps_made_anew
 from videotask_operator.core.breaker import (
     CHANNEL_BLOCKED,
     becomes_probe,
@@ -33,6 +34,7 @@ from videotask_operator.core.changes import (
     tell_of_pending_change,
     told_redo_counts,
     told_redo_requests,
+    unmade,
 )
 from videotask_operator.core.draft import Draft
 from videotask_operator.core.estimate import StepEstimate, estimate_by_step, estimate_storyboard, total_usd
@@ -203,7 +205,7 @@ def _advance(draft: Draft, situation: Situation, task: TaskResource) -> None:
         _watch(draft, situation, draft.open_run)
         if draft.open_run is not None:
             tell_of_pending_change(draft, spec, draft.open_run)
-    elif not take_up_change(draft, spec, channel=_channel_spec(situation), admitted=situation.admitted):
+    elif not take_up_change(draft, spec, channel=_films_channel(draft, situation), admitted=situation.admitted):
         _go_on(draft, situation, spec)
     _name_missing_channel(draft, situation, spec)
 
@@ -472,7 +474,7 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
         run,
         observed=situation.observed,
         spec=task.spec if task else None,
-        channel=_channel_spec(situation),
+        channel=_films_channel(draft, situation),
         rules=situation.rules,
         podless_since=situation.podless_since,
     )
@@ -503,7 +505,7 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
         draft.look_again(draft.now + timedelta(seconds=2))
         return
     hindrance = _channel_hindrance(situation, spec)
-    channel = _channel_spec(situation)
+    channel = _films_channel(draft, situation)
     if hindrance is not None or channel is None:
         reason, message = hindrance or ("ChannelInvalid", "the Channel cannot be read")
         draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
@@ -515,7 +517,7 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
     except KeyError as error:
         draft.wait("NoPrice", _no_price(error), until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
         return
-    finished = _finished_items(draft, spec, step)
+    finished = _finished_items(draft, spec, channel, step)
     reservation = decide_reservation(
         estimate=estimate,
         finished_items=finished,
@@ -588,14 +590,28 @@ def _open_run(draft: Draft, situation: Situation, spec: VideoTaskSpec, channel: 
         reserved_usd=terms.reserved_usd,
         ledger_read=terms.reserved_usd == 0,
     )
+    anew = steps_made_anew(record, draft.runs.values(), spec, channel, of=[step])
+    draft.change(
+        begun_with=begin_with(record, spec, channel, step, storyboard_only=run.storyboard_only),
+        change_marks=unmade(record.change_marks, anew, run=record.last_run_number),
+    )
     draft.put_run(run)
     draft.change(last_run_number=number, next_attempt_at=None, attempt=max(record.attempt, spec.attempt))
     if step is Step.ASSET_GENERATION:
         draft.change(content_digest=content_digest(spec))
     work = "the storyboard" if run.storyboard_only else _work_of(step, terms.estimate)
-    draft.move(TRAITS[step].working, f"run {number}: {work}")
+    draft.move(TRAITS[step].working, f"run {number}: {work}{_as_begun(situation, spec, channel, step)}")
     order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=situation.rules)
     draft.actions.append(CreateRun(order=order))
+
+
+def _as_begun(situation: Situation, spec: VideoTaskSpec, seen: ChannelSpec, step: Step) -> str:
+    """Say which settings the Channel has otherwise by now; "" where there are none."""
+    channel = _channel_spec(situation)
+    others = others_of_channel(spec, seen, channel, step) if channel else ()
+    if not others:
+        return ""
+    return f", with {' and '.join(others)} as begun (what the Channel has now is for a redo of all, or a new film)"
 
 
 def _work_of(step: Step, estimate: StepEstimate) -> str:
@@ -632,9 +648,11 @@ def _estimate_of_run(
     return estimate_by_step(edited(spec), channel, rules.prices)[step]
 
 
-def _finished_items(draft: Draft, spec: VideoTaskSpec, step: Step) -> int:
+def _finished_items(draft: Draft, spec: VideoTaskSpec, channel: ChannelSpec, step: Step) -> int:
     if _storyboard_first(draft.record, spec, step):
         return 0 if draft.record.storyboard_sha256 is None else 1
+    if step in steps_made_anew(draft.record, draft.runs.values(), spec, channel, of=[step]):
+        return 0
     return finished_items(draft.record, draft.runs.values(), step)
 
 
@@ -732,6 +750,14 @@ def _end_pipeline(draft: Draft) -> None:
 
 def _seconds_between(start: datetime | None, end: datetime) -> int:
     return int((end - start).total_seconds()) if start else 0
+
+
+def _films_channel(draft: Draft, situation: Situation) -> ChannelSpec | None:
+    """Return the Channel with what this film was begun with: a change of it is for the films, or steps, to come."""
+    task, channel = situation.observed.task, _channel_spec(situation)
+    if channel is None or task is None or task.spec is None:
+        return channel
+    return channel_as_begun(draft.record, draft.runs.values(), task.spec, channel)
 
 
 def _channel_spec(situation: Situation) -> ChannelSpec | None:

@@ -231,6 +231,8 @@ class TaskRecord:
     """Of the storyboard and the edits that step 1 was last run with; None before its first run."""
     honoured_takes: dict[str, dict[str, int]] = field(default_factory=dict)
     """The chosen takes that the steps were last run with: step -> reference -> take."""
+    begun_with: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of quality, voice and look what each step was last run with: step -> setting -> value; see core/begun.py."""
     change_marks: dict[str, dict[str, int]] = field(default_factory=dict)
     """What a person's change left standing: step -> last run before it, items left, items that edits named."""
     film: FilmStatus | None = None

@@ -135,6 +135,7 @@ tasks: Final = Table(
     _counts("redo_counts", "how often new takes were asked for, by step and reference"),
     _text("content_digest", "of the storyboard and the edits that step 1 was last run with"),
     _counts("honoured_takes", "the chosen takes that the steps were last run with, by step and reference"),
+    _counts("begun_with", "by step: what of quality, voice and look its last run was given"),
     _counts("change_marks", "by step: the last run before a person's change, and the items it left standing"),
     Column("film", JSONB(none_as_null=True), comment="the finished film: path, duration, size, sha256"),
     Column("resource_gone", Boolean, nullable=False, comment="the resource was deleted; the record stays"),

@@ -56,6 +56,7 @@ def task_of_row(row: Row) -> TaskRecord:
         "film": _film(values["film"]),
         "step_completion_metadata": _metadata(values["step_completion_metadata"]),
         **{name: _counts(values[name]) for name in _TASK_COUNTS},
+        "begun_with": _by_step(values["begun_with"]),
     }
     return TaskRecord(**values)
 
@@ -140,6 +141,11 @@ def _counts(value: object) -> dict[str, dict[str, int]]:
         for step, numbers in steps
         if isinstance(numbers, dict)
     }
+
+
+def _by_step(value: object) -> dict[str, dict[str, Any]]:
+    steps = value.items() if isinstance(value, dict) else ()
+    return {step: settings for step, settings in steps if isinstance(settings, dict)}
 
 
 def _metadata(value: object) -> dict[str, Any]:
