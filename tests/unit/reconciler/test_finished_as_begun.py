@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from tests.support.builders import a_storyboard
 from tests.support.quiet_studio import QuietStudio
 
@@ -207,3 +208,23 @@ async def test_its_own_image_model_makes_all_images_and_clips_anew_with_money_fo
     assert studio.told.quality.image_size == "2K"
     assert (await studio.comes_to(Step.VIDEO_GENERATION)).reservation_usd == SCENES * UPPER_BOUND
     assert (await studio.comes_to(Step.NARRATION_GENERATION)).reservation_usd == 0
+
+
+class TestMoneyForWhatAChangeBringsBack:
+    async def test_a_take_that_is_no_longer_held_may_have_to_be_made_and_has_money(self):
+        held = [{"step": "video_generation", "item": "7", "take": 1}]
+        studio = Studio(takes=held)
+        await studio.is_shown()
+        await studio.asks(takes=[])
+        assert studio.told.reservation_usd == UPPER_BOUND
+
+    @pytest.mark.parametrize("from_the_start", [True, False])
+    async def test_words_of_an_image_that_are_taken_back_may_change_all_clips_and_have_money(self, from_the_start):
+        edits = {"assets": [{"name": "hero-1", "prompt": "a sailor in snow"}]}
+        studio = Studio(edits=edits if from_the_start else None)
+        await studio.is_shown()
+        if not from_the_start:
+            await studio.asks(edits=edits)
+            await studio.is_shown()
+        await studio.asks(edits={"scenes": [{"scene": "7", "narration": "The tide turns."}]})
+        assert (await studio.comes_to(Step.VIDEO_GENERATION)).reservation_usd == SCENES * UPPER_BOUND

@@ -347,7 +347,11 @@ def _is_by(step: Step, current: Step) -> bool:
 
 def _honour(draft: Draft, spec: VideoTaskSpec, change: Change, back: Step | None, anew: frozenset[Step]) -> None:
     record = draft.record
-    touched = touched_items(spec, change) | {step: _totals(spec)[step] for step in anew}
+    totals = _totals(spec)
+    touched = touched_items(spec, change)
+    for step in change.takes:
+        touched[step] = min(touched[step] + _released(record, spec, step), totals[step])
+    touched |= {step: totals[step] for step in anew}
     words = f"{describe(change, spec)}{_kept(spec, change, touched)}"
     draft.change(
         redo_request=change.redo.request if change.redo else record.redo_request,
@@ -386,6 +390,13 @@ def _gates_asked_again(step: Step, change: Change) -> frozenset[Gate]:
     after = {TRAITS[later].gate_after for later in _ORDER[_ORDER.index(step) :]}
     written = {Gate.STORYBOARD} if change.storyboard or change.edits else set()
     return frozenset(gate for gate in after | written if gate is not None)
+
+
+def _released(record: TaskRecord, spec: VideoTaskSpec, step: Step) -> int:
+    """Return how many items are held to a take no more: the one that counts now may never have been made."""
+    held = {_item(spec, step, reference) for reference in takes_of(spec, step)}
+    before = {_item(spec, step, reference) for reference in record.honoured_takes.get(step.value, {})}
+    return len(before - held)
 
 
 def _made_anew(draft: Draft, spec: VideoTaskSpec, channel: ChannelSpec | None, back: Step | None) -> frozenset[Step]:
@@ -510,6 +521,16 @@ def _totals(spec: VideoTaskSpec) -> dict[Step, int]:
     return {step: assets if step is Step.ASSET_GENERATION else scenes for step in _ORDER}
 
 
+def marks_of_first_run(record: TaskRecord, spec: VideoTaskSpec) -> dict[str, dict[str, int]]:
+    """Return the marks of a film that begins with edits: they too may be taken back."""
+    edited_items = {step: len(_edited_items(spec, step)) for step in PAID_STEPS}
+    return dict(record.change_marks) | {
+        step.value: {"run": record.last_run_number, "left": 0, "edited": number}
+        for step, number in edited_items.items()
+        if number
+    }
+
+
 def unmade(marks: Mapping[str, Mapping[str, int]], steps: Iterable[Step], *, run: int) -> dict[str, dict[str, int]]:
     """Return the marks with nothing left standing of these steps by the runs up to this number."""
     before = {step: dict(mark) for step, mark in marks.items()}
@@ -521,7 +542,11 @@ def _marked(
 ) -> dict[str, dict[str, int]]:
     record = draft.record
     marks = dict(record.change_marks)
-    for step, number in touched.items():
+    edited_images = record.change_marks.get(Step.ASSET_GENERATION.value, {}).get("edited", 0)
+    for step, items in touched.items():
+        # An image that has its own words again is in clips of which the edits of now name none.
+        is_all = step is Step.VIDEO_GENERATION and change.edits and edited_images
+        number = _totals(spec)[step] if is_all else items
         # Taking an edit back may bring up words that were never made, so the edits before count too.
         before = marks.get(step.value, {}).get("edited", 0) if change.edits else 0
         if number or before:

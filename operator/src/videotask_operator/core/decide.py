@@ -27,6 +27,7 @@ from videotask_operator.core.changes import (
     content_digest,
     edited,
     finished_items,
+    marks_of_first_run,
     refuse_change_of_final,
     refuse_content,
     take_up_change,
@@ -598,7 +599,8 @@ def _open_run(draft: Draft, situation: Situation, spec: VideoTaskSpec, channel: 
     draft.put_run(run)
     draft.change(last_run_number=number, next_attempt_at=None, attempt=max(record.attempt, spec.attempt))
     if step is Step.ASSET_GENERATION:
-        draft.change(content_digest=content_digest(spec))
+        marks = marks_of_first_run(record, spec) if record.content_digest is None else draft.record.change_marks
+        draft.change(content_digest=content_digest(spec), change_marks=marks)
     work = "the storyboard" if run.storyboard_only else _work_of(step, terms.estimate)
     draft.move(TRAITS[step].working, f"run {number}: {work}{_as_begun(situation, spec, channel, step)}")
     order = build_order(run=run, record=draft.record, spec=spec, channel=channel, rules=situation.rules)
