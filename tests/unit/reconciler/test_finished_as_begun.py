@@ -20,6 +20,7 @@ DEARER = {"videoModel": "kling-2.6", "videoResolution": "1080p"}
 OTHER_VOICE = {"voiceID": "AnotherVoice1"}
 TABLE_PRICE, UPPER_BOUND = Decimal("0.42"), Decimal("0.525")
 """Of one clip of 10 seconds with what Channels have by default."""
+BROKE = Failure(failure_class=FailureClass.OVER_BUDGET, message="the next call would pass the reservation")
 REFUSED = Failure(failure_class=FailureClass.PERMANENT, message="404: voice_not_found")
 
 
@@ -210,7 +211,39 @@ async def test_its_own_image_model_makes_all_images_and_clips_anew_with_money_fo
     assert (await studio.comes_to(Step.NARRATION_GENERATION)).reservation_usd == 0
 
 
-class TestMoneyForWhatAChangeBringsBack:
+class TestItemsThatAreNotFound:
+    """Whatever the reason: a person was told of one clip, and eighteen are not bought for that."""
+
+    async def asked_for_one_clip(self) -> Studio:
+        studio = Studio()
+        await studio.is_shown()
+        await studio.asks(redo=redo("r1", Step.VIDEO_GENERATION, "7"))
+        await studio.ends(failure=BROKE, done=0)
+        return studio
+
+    async def test_a_person_is_asked_before_more_is_paid_than_they_were_told(self):
+        studio = await self.asked_for_one_clip()
+        await studio.look(seconds=3600)
+        assert (await studio.phase(), studio.running("one")) == (Phase.BUDGET_EXCEEDED, None)
+        words = await studio.message("one")
+        assert "was to find 17 clips made already and has 0; it had 0.5250 dollars" in words
+        assert "may cost up to 9.4500" in words
+        assert "set spec.attempt to 2" in words
+        assert len(words) < 500
+
+    async def test_their_word_is_enough(self):
+        studio = await self.asked_for_one_clip()
+        await studio.asks(attempt=2)
+        assert studio.told.reservation_usd == SCENES * UPPER_BOUND
+
+    @pytest.mark.parametrize("made", [0, 1])
+    async def test_what_is_lacking_within_what_they_were_told_is_made(self, made):
+        studio = Studio()
+        await studio.is_shown()
+        await studio.asks(redo=redo("r1", Step.VIDEO_GENERATION, "7"))
+        await studio.ends(failure=BROKE, done=16 + made, kept=16, usd=str(made * TABLE_PRICE))
+        assert (studio.running("one") is not None) is bool(made)
+
     async def test_a_take_that_is_no_longer_held_may_have_to_be_made_and_has_money(self):
         held = [{"step": "video_generation", "item": "7", "take": 1}]
         studio = Studio(takes=held)

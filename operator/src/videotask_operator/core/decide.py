@@ -528,6 +528,7 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
         prices=situation.rules.prices,
         record=record,
     )
+    reservation = _unasked_held_back(draft, spec, step, reservation)
     refusal = reservation.refusal or _still_too_little(draft, step, reservation)
     if refusal is not None and not _must_read_ledger(draft, step) and not _may_all_be_there(draft, step):
         _exceed_budget(draft, step, refusal)
@@ -674,6 +675,31 @@ def _must_read_ledger(draft: Draft, step: Step) -> bool:
     """
     runs = [run for run in draft.runs.values() if run.step is step]
     return any(not run.ledger_read for run in runs) and runs[-1].reserved_usd > 0
+
+
+def _unasked_held_back(draft: Draft, spec: VideoTaskSpec, step: Step, offered: Reservation) -> Reservation:
+    """Refuse to make again what a step that was done does not find any more, until a person says so.
+
+    Whoever asked for one new clip was told that the others are kept. A step that was never done makes what it lacks.
+    """
+    last = next((run for run in reversed(draft.runs.values()) if run.step is step), None)
+    if last is None or last.failure_class is not FailureClass.OVER_BUDGET or last.storyboard_only:
+        return offered
+    is_asked = spec.attempt > draft.record.attempt or offered.usd <= last.reserved_usd
+    if is_asked or draft.record.change_marks.get(step.value, {}).get("run", 0) >= last.number:
+        return offered
+    earlier = [run for run in draft.runs.values() if run.number < last.number]
+    was_done = any(run.step is step and run.outcome is RunOutcome.DONE and not run.storyboard_only for run in earlier)
+    expected = finished_items(draft.record, earlier, step)
+    if not was_done or last.done >= expected:
+        return offered
+    noun = TRAITS[step].item_name
+    words = (
+        f"run {last.number} was to find {count(expected, noun)} made already and has {last.done}; it had "
+        f"{last.reserved_usd:.4f} dollars, and making the rest may cost up to {offered.usd:.4f}. Nothing more is paid "
+        f"without a person's word: look at what became of them, then set spec.attempt to {draft.record.attempt + 1}"
+    )
+    return Reservation(usd=Decimal(0), refusal=words, advice=offered.advice)
 
 
 def _still_too_little(draft: Draft, step: Step, offered: Reservation) -> str | None:
