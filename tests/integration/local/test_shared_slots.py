@@ -118,10 +118,11 @@ def test_films_of_many_channels_share_one_keys_slots(tmp_path, tell, films, scen
         for number in range(films):
             channel = night.channel(f"channel-{number}", concurrency=limits)
             night.film(f"film-{number}", channel=channel, scenes=scenes)
-        # A speech takes no time here: the first one hangs until another film has come for the same key.
-        emulators.control.add_fault("hold_call", match={"operation": "speech"})
+        # A speech takes no time here: all hang, and so keep their slots, until another film has come for the same key.
+        held = emulators.control.add_fault("hold_call", match={"operation": "speech"}, times=-1)
         with night, SlotGuard(night, limits) as guard:
             night.wait("a film waits for a voice", lambda: guard.waiting.get("elevenlabs"), seconds=600)
+            emulators.control.clear_faults(held)
             emulators.control.release()
             night.wait_for_films(seconds=2400)
         calls = emulators.control.calls()
