@@ -27,13 +27,16 @@ _SECONDS = 150
 # --- films with accounts of their own -----------------------------------------------------------------------------
 
 
-def own_film(studio: Studio, name: str, *, namespace: str | None = None, **spec: Any) -> Film:
-    """Start a film of one scene under a channel and provider keys of its own name, on the shared volume.
+def own_film(
+    studio: Studio, name: str, *, channel: str | None = None, namespace: str | None = None, **spec: Any
+) -> Film:
+    """Start a film of one scene under `channel`; without one, under a channel and provider keys of its own name.
 
-    The keys' name is the channel's: the emulators' bill, faults and held calls can be told apart by it.
+    The keys' name is the channel's: the emulators' bill, faults and held calls can be told apart by it. Whoever holds
+    calls makes the channel first, asks for the holds, and starts the film under them: it does not wait for its tests.
     """
-    tag = own_channel(studio, name, namespace=namespace)
-    return studio.start(studio.film(name, channel=tag, **spec), namespace=namespace)
+    channel = channel or own_channel(studio, name, namespace=namespace)
+    return studio.start(studio.film(name, channel=channel, **spec), namespace=namespace)
 
 
 def own_channel(studio: Studio, name: str, *, namespace: str | None = None, **spec: Any) -> str:
@@ -133,9 +136,9 @@ def held_calls(studio: Studio, channel: str) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def holds(film: Film, *operations: str, stage: str = "before_charging") -> Iterator[dict[str, Hold]]:
-    """Let the film's first call of each operation hang; to be asked for before the film can come so far."""
-    made = {one: hold(film.studio, channel_of(film), one, stage=stage) for one in operations}
+def holds(studio: Studio, channel: str, *operations: str, stage: str = "before_charging") -> Iterator[dict[str, Hold]]:
+    """Let a channel's first call of each operation hang; to be asked for before its film is started."""
+    made = {one: hold(studio, channel, one, stage=stage) for one in operations}
     try:
         yield made
     finally:

@@ -25,7 +25,7 @@ from tests.e2e.faults import (
     without_part,
     work_goes_on,
 )
-from tests.e2e.harm import bill_of, channel_of, hold, open_run, own_film, running_pod, runs_of
+from tests.e2e.harm import bill_of, hold, open_run, own_channel, own_film, running_pod, runs_of
 from tests.e2e.real_cluster import eventually
 from tests.e2e.studio import Film, Studio
 
@@ -56,8 +56,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def a_film(studio: Studio, name: str) -> Film:
-    return own_film(studio, name, scenes=SCENES)
+def a_film(studio: Studio, channel: str) -> Film:
+    return own_film(studio, channel, channel=channel, scenes=SCENES)
 
 
 def is_over(film: Film, run_id: str) -> bool:
@@ -80,9 +80,9 @@ def the_run(film: Film, step: Step) -> str:
 
 def test_hands_the_database_and_the_report_endpoint(studio, table):
     """One film and five faults, each in the middle of a step."""
-    film = a_film(studio, "faults")
-    channel = channel_of(film)
+    channel = own_channel(studio, "faults")
     images, creates = hold(studio, channel, "image"), hold(studio, channel, "create")
+    film = a_film(studio, channel)
 
     is_held(images)
     ended_at = kill_postgres(studio)
@@ -124,8 +124,9 @@ def test_hands_the_database_and_the_report_endpoint(studio, table):
 
 
 def test_a_lost_record_pays_nothing_by_itself_and_goes_on_at_a_persons_word(studio, table):
-    film = a_film(studio, "lost")
-    speeches = hold(studio, channel_of(film), "speech")
+    channel = own_channel(studio, "lost")
+    speeches = hold(studio, channel, "speech")
+    film = a_film(studio, channel)
     is_held(speeches)
     rebuild_database(studio)
     # A schema is made when the operator starts; without one it says so, and decides nothing.
@@ -160,11 +161,11 @@ def note_with_bare_pod(table: FaultTable, film: Film, fault: str, ended_at: date
 def test_the_api_server_and_the_container_runtime(studio, cluster, table):
     """The API server gone for 30 s, then deaf for 30 s with every connection open, then containerd restarted."""
     parts = native_parts(cluster)
-    film = a_film(studio, "api")
-    channel = channel_of(film)
+    channel = own_channel(studio, "api")
     control = direct_control(studio)
 
     images, creates = hold(studio, channel, "image"), hold(studio, channel, "create")
+    film = a_film(studio, channel)
     is_held(images)
     # By SIGKILL: it says goodbye to nobody, and its own address stays in the Service that points to it.
     with without_part("apiserver", "--kill"):

@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.e2e.harm import PAID_KINDS, assert_bill, bill_of, channel_of, hold, own_film, running_pod, runs_of
+from tests.e2e.harm import (
+    PAID_KINDS,
+    assert_bill,
+    bill_of,
+    channel_of,
+    hold,
+    own_channel,
+    own_film,
+    running_pod,
+    runs_of,
+)
 from tests.e2e.real_cluster import program
 from tests.e2e.studio import Film, Studio
 
@@ -58,8 +68,9 @@ class Inside:
 @pytest.fixture(scope="module")
 def pair(studio: Studio) -> Iterator[tuple[Inside, Inside]]:
     """Two films of two channels on one volume, the nearest that two can be, both in their video step."""
-    films = [own_film(studio, name) for name in ("mine", "theirs")]
-    holds = [hold(studio, channel_of(film), "create") for film in films]
+    channels = [own_channel(studio, name) for name in ("mine", "theirs")]
+    holds = [hold(studio, channel, "create") for channel in channels]
+    films = [own_film(studio, channel, channel=channel) for channel in channels]
     for one in holds:
         one.wait()
     yield Inside(films[0]), Inside(films[1])

@@ -15,6 +15,7 @@ from tests.e2e.harm import (
     evict_pod,
     holds,
     open_run,
+    own_channel,
     own_film,
     pod_is_gone,
     running_pod,
@@ -124,8 +125,9 @@ def test_an_operator_killed_in_every_gap_between_its_actions(studio, plain, even
 
 
 def test_an_operator_killed_in_the_middle_of_each_step(studio, plain, eventual):
-    film = own_film(studio, "steps")
-    with holds(film, *CALL_OF_STEP.values()) as calls:
+    channel = own_channel(studio, "steps")
+    with holds(studio, channel, *CALL_OF_STEP.values()) as calls:
+        film = own_film(studio, "steps", channel=channel)
         for step in Step:
             with calls[CALL_OF_STEP[step]] if step in CALL_OF_STEP else contextlib.nullcontext():
                 eventual(f"{step} runs", lambda step=step: open_run(film, step), timeout_seconds=_SECONDS)
@@ -141,8 +143,9 @@ def test_an_operator_killed_in_the_middle_of_each_step(studio, plain, eventual):
 
 def test_every_steps_pod_deleted_once_and_one_evicted(studio, plain, eventual):
     """SIGTERM: calls in flight are finished and paid once, and the next run begins with what they made."""
-    film = own_film(studio, "deleted")
-    with holds(film, *CALL_OF_STEP.values()) as calls:
+    channel = own_channel(studio, "deleted")
+    with holds(studio, channel, *CALL_OF_STEP.values()) as calls:
+        film = own_film(studio, "deleted", channel=channel)
         for step in Step:
             with calls[CALL_OF_STEP[step]] if step in CALL_OF_STEP else contextlib.nullcontext():
                 pod = running_pod(film, step)
@@ -154,12 +157,13 @@ def test_every_steps_pod_deleted_once_and_one_evicted(studio, plain, eventual):
 
 def test_a_killed_step_never_buys_a_clip_twice_and_says_what_else_may_have_been_paid(studio, plain):
     """SIGKILL leaves a step no last word: clips are looked up at Kling, and where nobody can look it counts as paid."""
-    created, polled, spoken = (own_film(studio, f"killed-{name}") for name in ("create", "poll", "speech"))
+    channels = {call: own_channel(studio, f"killed-{call}") for call in ("create", "poll", "speech")}
     with (
-        holds(created, "create", stage="after_charging") as creates,
-        holds(polled, "poll") as polls,
-        holds(spoken, "speech", stage="after_charging") as speeches,
+        holds(studio, channels["create"], "create", stage="after_charging") as creates,
+        holds(studio, channels["poll"], "poll") as polls,
+        holds(studio, channels["speech"], "speech", stage="after_charging") as speeches,
     ):
+        created, polled, spoken = (own_film(studio, channel, channel=channel) for channel in channels.values())
         with creates["create"]:
             sigkill_pod(created, running_pod(created, Step.VIDEO_GENERATION))
         with polls["poll"]:
