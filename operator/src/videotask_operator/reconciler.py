@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import structlog
@@ -166,7 +167,7 @@ class Reconciler:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what is under way is finished, nothing new is begun."""
-        self.cluster.on_change(self.wake)
+        self.cluster.on_change(self._take_change)
         workers = [asyncio.create_task(self._work(stop)) for _ in range(_WORKERS)]
         rounds = [asyncio.create_task(self._admit_forever()), asyncio.create_task(self._look_at_all_forever())]
         try:
@@ -189,6 +190,15 @@ class Reconciler:
         if key not in self._queued:
             self._queued.add(key)
             self._queue.put_nowait(key)
+
+    def _take_change(self, key: TaskKey) -> None:
+        # Of what comes before the first look only that look makes its choice: the first lists tell of every film.
+        if self._unseen is not None:
+            self.wake(key)
+
+    def _wake_all(self, keys: Iterable[TaskKey]) -> None:
+        for key in keys:
+            self.wake(key)
 
     def show_later(self, key: TaskKey, plan: Plan) -> None:
         """Keep what a committed report led to, until the look that follows it shows and does it."""
@@ -279,27 +289,34 @@ class Reconciler:
         self._forget_outages()
         if not self.cluster.is_synced:
             return
-        is_first = self._unseen is None
-        if self._unseen is None:
-            self._unseen = set(self.cluster.task_keys())
-        for key in self.cluster.task_keys():
-            # A film that is over stays so; an event wakes it, and its files' time is looked after apart from this.
-            if is_first or not shows_its_end(self.cluster.observe(key)):
-                self.wake(key)
+        # A film that is over stays so; an event wakes it, and its files' time is looked after apart from this.
+        if self._unseen is not None:
+            self._wake_all(key for key in self.cluster.task_keys() if self._wants_look(key, shows_its_end))
         try:
             async with self.store.transaction() as transaction:
                 unfinished = await transaction.load_unfinished_uids()
+                uids = await transaction.load_uids() if self._unseen is None else frozenset()
         except NotLeaderError:
             raise
         except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
-            self._log_failure("unfinished_tasks_not_loaded", error)
+            self._log_failure("tasks_not_loaded", error)
             return
-        for _, key in unfinished:
-            self.wake(key)
+        if self._unseen is None:
+            is_known = partial(_needs_no_first_look, uids=uids)
+            self._unseen = {key for key in self.cluster.task_keys() if self._wants_look(key, is_known)}
+            self._wake_all(self._unseen)
+            self._admission_wanted.set()
+        self._wake_all(key for _, key in unfinished)
         for channel in self.cluster.channels():
             if self.cluster.observe(TaskKey(channel.namespace, channel.name)).in_sight:
                 await self._show_channel(channel)
         await self._keep_retention()
+
+    def _wants_look(self, key: TaskKey, is_done: Callable[[Observation], bool]) -> bool:
+        try:
+            return not is_done(self.cluster.observe(key))
+        except Exception:  # noqa: BLE001  its own look will fail likewise, and tell
+            return True
 
     async def _keep_retention(self) -> None:
         try:
@@ -816,6 +833,17 @@ def _returning(records: Iterable[TaskRecord], listed: Iterable[ActiveTask]) -> t
         for record in records
         if record.uid not in known and record.phase not in _LISTED
     )
+
+
+def _needs_no_first_look(seen: Observation, uids: frozenset[str]) -> bool:
+    """Tell whether a film is over, its status says so, and neither its spec nor the record changed while nobody looked.
+
+    `uids` are those of the films on record: one whose record was lost is taken up anew from its status.
+    """
+    task = seen.task
+    if task is None or task.uid not in uids or not shows_its_end(seen):
+        return False
+    return task.status.get("observedGeneration") == task.generation
 
 
 def _account_of(record: TaskRecord, observed: Observation) -> str | None:

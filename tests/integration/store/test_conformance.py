@@ -240,6 +240,11 @@ class TestTasks:
         expected = [phase.value for phase in Phase if phase not in TERMINAL] + ["stopping"]
         assert await ask(store, "load_unfinished_uids") == tuple((uid, TaskKey("studio", uid)) for uid in expected)
 
+    async def test_all_uids_are_those_of_finished_films_too(self, store):
+        assert await ask(store, "load_uids") == frozenset()
+        await given(store, a_record(uid="one", name="one"), a_record(uid="two", name="two", phase=Phase.COMPLETED))
+        assert await ask(store, "load_uids") == {"one", "two"}
+
 
 class TestRuns:
     def test_the_full_run_leaves_no_field_at_its_default(self):

@@ -108,6 +108,7 @@ async def all_that_is_said(store):
         said = [
             await transaction.load_active_tasks(),
             await transaction.load_unfinished_uids(),
+            await transaction.load_uids(),
             await transaction.load_account_runs("studio/gemini-key/api-key"),
             await transaction.load_task_by_key(TaskKey("studio", "film")),
             await transaction.load_earlier_task(TaskKey("studio", "film"), uid="t2"),

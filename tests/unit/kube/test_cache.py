@@ -128,6 +128,14 @@ def test_a_channel_that_changes_wakes_its_tasks_and_no_others(bodies) -> None:
     assert cache.channel("studio", "tides") is None
 
 
+def test_a_channel_that_changes_wakes_no_film_that_is_over(bodies) -> None:
+    cache = Cache()
+    for phase in ("Completed", "Cancelled", "Failed"):
+        cache.put(Kind.TASK, bodies.task(name=phase.lower(), uid=phase, status={"phase": phase}))
+    cache.put(Kind.TASK, bodies.task(status={"phase": "FinalReview"}))
+    assert cache.put(Kind.CHANNEL, bodies.channel()) == {FILM}
+
+
 def test_a_jobs_uid_is_remembered_after_it_is_gone(bodies) -> None:
     cache = Cache()
     cache.put(Kind.JOB, bodies.job(version=3))

@@ -34,7 +34,7 @@ class House:
             settings=Settings(namespaces=("studio",)),
             clock=lambda: self.now,
         )
-        self.cluster.on_change(self.reconciler.wake)
+        self.cluster.on_change(self.reconciler._take_change)
 
     async def looks(self) -> list[TaskKey]:
         """Return whom a look at all wakes, once all that were woken before are forgotten."""
@@ -58,13 +58,45 @@ class House:
 async def test_a_film_that_is_over_is_woken_by_events_and_by_no_clock(phase):
     house = House()
     await house.record(phase)
-    film = a_resource(status={"phase": phase.resource})
+    film = a_resource(status={"phase": phase.resource, "observedGeneration": 1})
     house.cluster.apply(film)
-    assert await house.looks() == [FILM], "the first look after a start is at every film"
-    assert await house.looks() == []
-    assert await house.looks() == []
+    assert house.woken() == [], "the first list tells of every film"
+    for _ in range(3):
+        assert await house.looks() == [], "not even the first look after a start costs a film that is over anything"
     house.cluster.apply(film)
     assert house.woken() == [FILM]
+
+
+@pytest.mark.parametrize("status", [{"observedGeneration": 1}, {}])
+async def test_after_a_start_a_film_that_is_over_is_looked_at_if_its_spec_changed_meanwhile(status):
+    house = House()
+    await house.record(Phase.COMPLETED)
+    changed = replace(a_resource(status={"phase": "Completed", **status}), generation=2)
+    house.cluster.apply(changed)
+    assert await house.looks() == [FILM]
+    assert await house.looks() == []
+
+
+async def test_after_a_start_a_film_that_is_over_is_looked_at_if_its_record_was_lost():
+    house = House()
+    house.cluster.apply(a_resource(status={"phase": "Completed", "observedGeneration": 1}))
+    assert await house.looks() == [FILM]
+
+
+async def test_the_first_look_waits_for_the_record(monkeypatch):
+    house = House()
+    house.cluster.apply(a_resource())
+    answer = house.store.transaction
+
+    def refuse():
+        raise StoreUnavailableError("the database is away")
+
+    monkeypatch.setattr(house.store, "transaction", refuse)
+    assert await house.looks() == []
+    house.cluster.apply(a_resource())
+    assert house.woken() == [], "the first look will take it up"
+    monkeypatch.setattr(house.store, "transaction", answer)
+    assert await house.looks() == [FILM]
 
 
 async def test_a_film_is_looked_at_until_its_end_is_shown_and_while_its_record_says_otherwise():

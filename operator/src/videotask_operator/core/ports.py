@@ -190,6 +190,9 @@ class Transaction(Protocol):
     async def load_unfinished_uids(self) -> tuple[tuple[str, TaskKey], ...]:
         """Return uid and key of all tasks whose phase is not terminal, and of all with an open run."""
 
+    async def load_uids(self) -> frozenset[str]:
+        """Return the uids of all tasks on record, finished ones among them."""
+
 
 class StorePort(Protocol):
     """The record."""

@@ -20,7 +20,7 @@ from videotask_contract.steps import STEPS, Step
 from videotask_operator.core.approval import approve_command
 from videotask_operator.core.breaker import CHANNEL_BLOCKED
 from videotask_operator.core.changes import FINAL, REFUSALS
-from videotask_operator.core.model import Observation, RunOutcome, RunRecord, TaskRecord, Transition
+from videotask_operator.core.model import Observation, RunOutcome, RunRecord, TaskRecord, TaskResource, Transition
 from videotask_operator.core.pause import CHANNEL_PAUSED, FLEET_PAUSED
 from videotask_operator.core.settle import POD_NEVER_STARTED, RETRY_LATER
 from videotask_operator.core.watch_run import POD_CANNOT_START, UNREACHABLE
@@ -105,7 +105,12 @@ def shows_its_end(seen: Observation) -> bool:
     """Tell whether a film's status says that it is over and nothing of it is at work: no clock need look at it."""
     # What a lost event left at work must be ended, were its film over.
     is_at_rest = all(pod.finished for pod in seen.pods) and not any(job.active for job in seen.jobs)
-    return seen.task is not None and is_at_rest and seen.task.status.get("phase") in _SHOWN_ENDS
+    return seen.task is not None and is_at_rest and is_shown_as_over(seen.task)
+
+
+def is_shown_as_over(task: TaskResource) -> bool:
+    """Tell whether a film's status says that it is over."""
+    return task.status.get("phase") in _SHOWN_ENDS
 
 
 def _current_run(record: TaskRecord, runs: Sequence[RunRecord]) -> RunRecord | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from videotask_operator.core.last_wishes import LastWishes
 from videotask_operator.core.model import ChannelResource, JobSeen, PodSeen, TaskKey, TaskResource
+from videotask_operator.core.projection import is_shown_as_over
 from videotask_operator.kube.parse import (
     Meta,
     parse_channel,
@@ -271,7 +272,9 @@ class Cache:
     def _tasks_of_channel(self, namespace: str, channel: str) -> Iterator[TaskKey]:
         for entry in self._shelf(Kind.TASK, namespace).entries.values():
             task = entry.value
-            if isinstance(task, TaskResource) and task.spec is not None and task.spec.channel_ref.name == channel:
+            if not isinstance(task, TaskResource) or task.spec is None or is_shown_as_over(task):
+                continue  # a film that is over has no use for its Channel
+            if task.spec.channel_ref.name == channel:
                 yield task.key
 
     def _entries_of(self, kind: Kind, key: TaskKey) -> list[Entry]:

@@ -168,6 +168,10 @@ class PostgresTransaction:
         """See the port."""
         return await tasks.load_unfinished_uids(self._session)
 
+    async def load_uids(self) -> frozenset[str]:
+        """See the port."""
+        return await tasks.load_uids(self._session)
+
 
 class PostgresStore:
     """The record. Make one, `await acquire(...)`, keep a task on `keep()`, `await close()` at the end.

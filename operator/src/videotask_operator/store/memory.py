@@ -272,6 +272,10 @@ class MemoryTransaction:
             if task.phase not in TERMINAL or task.uid in running
         )
 
+    async def load_uids(self) -> frozenset[str]:
+        """See the port."""
+        return frozenset(self._state.tasks)
+
     # --- within the snapshot ------------------------------------------------------------------------------------
 
     def _named(self, key: TaskKey, *, other_than: str | None) -> list[tuple[int, TaskRecord]]:

@@ -145,6 +145,11 @@ async def load_unfinished_uids(session: AsyncConnection) -> tuple[tuple[str, Tas
     return tuple((row.id, TaskKey(row.namespace, row.name)) for row in await session.execute(_UNFINISHED))
 
 
+async def load_uids(session: AsyncConnection) -> frozenset[str]:
+    """Return the uids of all tasks on record."""
+    return frozenset((await session.scalars(select(tasks.c.id))).all())
+
+
 async def _one(session: AsyncConnection, query: Select[Any], parameters: dict[str, str]) -> TaskRecord | None:
     row = (await session.execute(query, parameters)).mappings().one_or_none()
     return None if row is None else task_of_row(row)
