@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.support.step_context import a_context
 from tests.support.step_program import a_task_file
 
 from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
@@ -16,12 +17,9 @@ from videotask_contract.steps import Provider, Step
 from videotask_contract.task_file import ProviderSettings
 from videotask_steps import items
 from videotask_steps.clients.kling import ClipRequest, Job
-from videotask_steps.context import Limits, StepContext
+from videotask_steps.context import StepContext
 from videotask_steps.items import Wanted, make_items
-from videotask_steps.ledger import Ledger
-from videotask_steps.progress import ProgressTracker
 from videotask_steps.steps.video_generation import _ClipMaker
-from videotask_steps.stop_sign import StopSign
 
 REVOKED = VideoTaskError("kling answered 401 1002: the key was revoked", failure_class=FailureClass.ACCOUNT)
 GONE = VideoTaskError("kling answered 404", failure_class=FailureClass.PERMANENT)
@@ -50,14 +48,7 @@ async def a_run(volume: Path, kling: Kling, *, run_id: str = "run-1") -> StepCon
     client: Any = kling
     settings = ProviderSettings(provider=Provider.KLING, base_url="http://127.0.0.1:1", poll_interval_seconds=0.001)
     task = a_task_file(Step.VIDEO_GENERATION, run_id=run_id, provider=settings)
-    context = StepContext(
-        task=task,
-        volume=volume,
-        ledger=await Ledger.open(volume, Step.VIDEO_GENERATION, run_id=run_id),
-        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
+    context = await a_context(volume, task)
     composite = volume / "composite.png"
     Image.new("RGB", (64, 36)).save(composite)
     maker = _ClipMaker(task, client, composite=composite, motion="pan", probe=lambda _path: None)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 from pydantic import SecretStr
+from tests.support.step_context import context_of
 from tests.support.step_program import a_task_file
 
 from videotask_contract import layout
@@ -21,10 +22,9 @@ from videotask_contract.ledger_record import RecordKind, encode_record
 from videotask_contract.steps import Provider, Step
 from videotask_contract.task_file import ProviderSettings
 from videotask_steps.clients.kling import ClipRequest, Job, JobState, KlingClient, ResultNotThereError
-from videotask_steps.context import Limits, StepContext
+from videotask_steps.context import StepContext
 from videotask_steps.items import Wanted, make_items
 from videotask_steps.ledger import Ledger, LedgerView, read_ledger
-from videotask_steps.progress import ProgressTracker
 from videotask_steps.steps.video_generation import (
     ABANDONED_AFTER_SECONDS,
     DOWNLOADS,
@@ -32,7 +32,6 @@ from videotask_steps.steps.video_generation import (
     LOOK_UPS,
     _ClipMaker,
 )
-from videotask_steps.stop_sign import StopSign
 
 STEP = Step.VIDEO_GENERATION
 PRICE_USD = Decimal("0.42")
@@ -110,14 +109,7 @@ class Clip:
         settings = ProviderSettings(provider=Provider.KLING, base_url="http://127.0.0.1:1", poll_interval_seconds=0.001)
         task = a_task_file(STEP, run_id=f"run-{self.runs}", provider=settings)
         ledger = await Ledger.open(self.volume, STEP, run_id=task.run_id)
-        context = StepContext(
-            task=task,
-            volume=self.volume,
-            ledger=ledger,
-            limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-            progress=ProgressTracker(),
-            stopping=StopSign(),
-        )
+        context = context_of(self.volume, task, ledger)
         try:
             await make_items(context, [self._wanted(context, key)])
         finally:

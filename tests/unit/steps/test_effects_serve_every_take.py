@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.builders import a_storyboard
+from tests.support.step_context import context_of
 from tests.support.step_program import a_task_file, save_storyboard
 
 from videotask_contract import layout
@@ -16,11 +17,8 @@ from videotask_contract.ledger_record import item_key
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Storyboard
 from videotask_steps.clients.elevenlabs import EFFECT_MODEL
-from videotask_steps.context import Limits, StepContext
 from videotask_steps.ledger import Ledger, read_ledger
-from videotask_steps.progress import ProgressTracker
 from videotask_steps.steps.sfx_generation import effect_seconds, serving_seconds
-from videotask_steps.stop_sign import StopSign
 
 SCENE = Storyboard.model_validate(a_storyboard(scenes=1)).scenes[0]
 
@@ -50,13 +48,8 @@ class Sound:
         self.effects.record_done("01", _key(seconds, redo=redo), path=path, duration_seconds=seconds)
 
     def serving(self, *, redo: dict[str, int] | None = None, number: str = "01") -> float:
-        context = StepContext(
-            task=self.task.model_copy(update={"redo": redo or {}}),
-            volume=self.volume,
-            ledger=self.effects,
-            limits=Limits(concurrency=1, reservation_usd=Decimal(1)),
-            progress=ProgressTracker(),
-            stopping=StopSign(),
+        context = context_of(
+            self.volume, self.task.model_copy(update={"redo": redo or {}}), self.effects, reservation_usd=Decimal(1)
         )
         return serving_seconds(context, self.narrations, number, SCENE)
 

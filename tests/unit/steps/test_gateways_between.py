@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydantic import SecretStr
+from tests.support.step_context import a_context
 from tests.support.step_program import VOICE, a_task_file
 
 from videotask_contract.errors import FailureClass, TransientError, VideoTaskError
@@ -15,11 +16,7 @@ from videotask_contract.steps import Provider, Step
 from videotask_contract.task_file import ProviderSettings
 from videotask_steps.clients.elevenlabs import ElevenLabsClient
 from videotask_steps.clients.kling import KlingClient
-from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Call, Wanted, make_items
-from videotask_steps.ledger import Ledger
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 
 GATEWAY = httpx.Response(504, html="<html><h1>504 Gateway Time-out</h1></html>")
 
@@ -35,14 +32,7 @@ async def test_a_gateways_time_out_leaves_the_call_open_and_posts_nothing_more(t
         posted.append(request)
         return GATEWAY
 
-    context = StepContext(
-        task=a_task_file(Step.NARRATION_GENERATION),
-        volume=tmp_path,
-        ledger=await Ledger.open(tmp_path, Step.NARRATION_GENERATION, run_id="run-1"),
-        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
+    context = await a_context(tmp_path, a_task_file(Step.NARRATION_GENERATION))
     transport = httpx.MockTransport(answer)
     async with ElevenLabsClient(settings(Provider.ELEVENLABS), SecretStr("k3y"), transport=transport) as client:
 

@@ -14,20 +14,19 @@ from typing import NoReturn
 import av
 import pytest
 from PIL import Image
+from tests.support.step_context import a_context
 from tests.support.step_program import a_task_file
 
 from videotask_contract.errors import FailureClass, TransientError
 from videotask_contract.steps import Step
 from videotask_steps import durable
-from videotask_steps.context import Limits, StepContext
+from videotask_steps.context import StepContext
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import Ledger
 from videotask_steps.media.audio_probe import check_audio
 from videotask_steps.media.bad_media import BadMediaError
 from videotask_steps.media.clip_probe import probe_clip
 from videotask_steps.media.image_probe import probe_image
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 
 PATH = "narration/narration_01.mp3"
 
@@ -36,14 +35,7 @@ PATH = "narration/narration_01.mp3"
 async def test_a_volume_that_fails_ends_the_run_before_anything_is_paid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    context = StepContext(
-        task=a_task_file(Step.NARRATION_GENERATION),
-        volume=tmp_path,
-        ledger=await Ledger.open(tmp_path, Step.NARRATION_GENERATION, run_id="run-1"),
-        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
+    context = await a_context(tmp_path, a_task_file(Step.NARRATION_GENERATION))
     durable.save(tmp_path / PATH, b"sound")
     context.ledger.record_done("01", "key-01", path=PATH)
 
@@ -110,14 +102,7 @@ def _sound_wanted(make: Callable[[Call], Awaitable[str]]) -> Wanted:
 
 
 async def _narrations(volume: Path, run_id: str) -> StepContext:
-    return StepContext(
-        task=a_task_file(Step.NARRATION_GENERATION, run_id=run_id),
-        volume=volume,
-        ledger=await Ledger.open(volume, Step.NARRATION_GENERATION, run_id=run_id, wait_seconds=0),
-        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
+    return await a_context(volume, a_task_file(Step.NARRATION_GENERATION, run_id=run_id))
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])

@@ -7,41 +7,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.support.step_context import a_context
+from tests.support.step_program import a_task_file
 
 from videotask_contract.errors import TransientError
 from videotask_contract.steps import Step
-from videotask_contract.task_file import TaskFile, TaskIdentity
 from videotask_steps import items
-from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Call, Wanted, make_items
-from videotask_steps.ledger import Ledger
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 
-
-async def a_context(volume: Path, *, concurrency: int) -> StepContext:
-    task = TaskFile(
-        step=Step.SFX_GENERATION,
-        run_id="run-1",
-        run_number=1,
-        attempt=1,
-        correlation_id="test",
-        task=TaskIdentity(uid="uid", namespace="studio", name="film", channel="tides", title="The tide"),
-        report_url="http://127.0.0.1:1",
-        item_timeout_seconds=60,
-    )
-    return StepContext(
-        task=task,
-        volume=volume,
-        ledger=await Ledger.open(volume, Step.SFX_GENERATION, run_id="run-1"),
-        limits=Limits(concurrency=concurrency, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
+EFFECTS = a_task_file(Step.SFX_GENERATION, item_timeout_seconds=60)
 
 
 async def test_a_crash_of_one_item_does_not_throw_away_what_is_being_paid_for_beside_it(tmp_path: Path) -> None:
-    context = await a_context(tmp_path, concurrency=2)
+    context = await a_context(tmp_path, EFFECTS, concurrency=2)
     has_crashed = asyncio.Event()
     begun: list[str] = []
 
@@ -94,7 +72,7 @@ def a_wanted(make: Callable[[Call], Awaitable[str]]) -> Wanted:
 async def test_nothing_is_paid_for_that_the_volume_has_no_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = await a_context(tmp_path, concurrency=1)
+    context = await a_context(tmp_path, EFFECTS)
 
     async def make(_call: Call) -> str:
         raise AssertionError("no call may be made")
@@ -107,7 +85,7 @@ async def test_nothing_is_paid_for_that_the_volume_has_no_room_for(
 
 
 async def test_what_an_answer_cost_is_written_down_though_the_disk_did_not_take_it(tmp_path: Path) -> None:
-    context = await a_context(tmp_path, concurrency=1)
+    context = await a_context(tmp_path, EFFECTS)
 
     async def make(call: Call) -> str:
         call.charged(Decimal("0.11"))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.builders import a_storyboard
+from tests.support.step_context import a_context
 from tests.support.step_program import VOICE, a_task_file
 
 from videotask_contract.errors import BadInputError, FailureClass, VideoTaskError
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Storyboard
 from videotask_contract.task_file import TaskFile
-from videotask_steps.context import Limits, StepContext
-from videotask_steps.ledger import Ledger
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 from videotask_steps.storyboard_edits import edited_storyboard
 from videotask_steps.storyboard_writer import write_storyboard
 
@@ -35,17 +31,6 @@ class Writer:
     async def write_json(self, **_asked: Any) -> str:
         self.writings += 1
         return self._text
-
-
-async def a_run(volume: Path, task: TaskFile) -> StepContext:
-    return StepContext(
-        task=task,
-        volume=volume,
-        ledger=await Ledger.open(volume, task.step, run_id=task.run_id),
-        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
 
 
 def a_film(*, speed_percent: int, run_id: str = "run-1") -> TaskFile:
@@ -68,10 +53,10 @@ def written(narration: str = SPOKEN_AT_100) -> Storyboard:
 
 async def test_a_slower_voice_keeps_the_storyboard_that_was_paid_for_and_names_the_scenes(tmp_path: Path) -> None:
     writer: Any = Writer(written())
-    first = await a_run(tmp_path, a_film(speed_percent=100))
+    first = await a_context(tmp_path, a_film(speed_percent=100))
     made = await write_storyboard(first, writer)
     first.ledger.close()
-    slower = await a_run(tmp_path, a_film(speed_percent=75, run_id="run-2"))
+    slower = await a_context(tmp_path, a_film(speed_percent=75, run_id="run-2"))
     assert await write_storyboard(slower, writer) == made
     assert writer.writings == 1
     with pytest.raises(BadInputError, match=r"scene 01 .*fit a clip of 5 s"):
@@ -81,5 +66,5 @@ async def test_a_slower_voice_keeps_the_storyboard_that_was_paid_for_and_names_t
 async def test_a_new_storyboard_whose_speech_has_no_room_is_still_not_taken(tmp_path: Path) -> None:
     writer: Any = Writer(written(SPOKEN_AT_100 * 2))
     with pytest.raises(VideoTaskError) as caught:
-        await write_storyboard(await a_run(tmp_path, a_film(speed_percent=100)), writer)
+        await write_storyboard(await a_context(tmp_path, a_film(speed_percent=100)), writer)
     assert (caught.value.failure_class, writer.writings) == (FailureClass.BAD_MEDIA, 3)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from tests.support.step_program import a_task_file
 
 from videotask_contract.errors import OutcomeUnknownError
-from videotask_contract.prices import PriceTable
 from videotask_contract.steps import Provider, Step
-from videotask_contract.task_file import ProviderSettings, TaskFile, TaskIdentity
+from videotask_contract.task_file import ProviderSettings
 from videotask_steps.clients.kling import ClipRequest, Job, JobState
 from videotask_steps.items import Call
 from videotask_steps.ledger import Ledger
@@ -37,18 +37,7 @@ class SlowKling:
 
 async def test_doubt_is_looked_into_from_when_it_arose_however_long_the_request_took(tmp_path: Path) -> None:
     settings = ProviderSettings(provider=Provider.KLING, base_url="http://127.0.0.1:1", poll_interval_seconds=0.001)
-    task = TaskFile(
-        step=Step.VIDEO_GENERATION,
-        run_id="run-1",
-        run_number=1,
-        attempt=1,
-        correlation_id="test",
-        task=TaskIdentity(uid="uid", namespace="studio", name="film", channel="tides", title="The tide"),
-        report_url="http://127.0.0.1:1",
-        item_timeout_seconds=600,
-        provider=settings,
-        prices=PriceTable(),
-    )
+    task = a_task_file(Step.VIDEO_GENERATION, provider=settings, item_timeout_seconds=600)
     ledger = await Ledger.open(tmp_path, Step.VIDEO_GENERATION, run_id="run-1")
     paid = ledger.record_intent(
         item="01", key="key", take=1, model="m", upper_bound_usd=Decimal("0.42"), external_id="our-id"

@@ -5,14 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+from tests.support.step_context import context_of
 from tests.support.step_program import a_task_file
 
 from videotask_contract.steps import Step
-from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import Ledger
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 
 STEP = Step.SFX_GENERATION
 
@@ -20,14 +18,7 @@ STEP = Step.SFX_GENERATION
 async def make_an_effect(volume: Path, *, key: str, content: bytes) -> str:
     """Make effect 01 under this key and return the path it got."""
     ledger = await Ledger.open(volume, STEP, run_id=f"run-of-{key}")
-    context = StepContext(
-        task=a_task_file(STEP),
-        volume=volume,
-        ledger=ledger,
-        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
+    context = context_of(volume, a_task_file(STEP), ledger)
 
     async def make(call: Call) -> str:
         call.part.write_bytes(content)

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.step_context import context_of
 from tests.support.step_program import a_task_file
 
 from videotask_contract.errors import FailureClass, VideoTaskError
 from videotask_contract.steps import Step
 from videotask_steps.clean_up import Extent, clean_up
-from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import Ledger, LedgerView, read_ledger
 from videotask_steps.media.bad_media import BadMediaError
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 
 STEP = Step.SFX_GENERATION
 PRICE_USD = Decimal("0.11")
@@ -47,14 +45,7 @@ class Effects:
     ) -> None:
         """Run the step; `then` happens as soon as the answer is kept."""
         ledger = await Ledger.open(self.volume, STEP, run_id=f"run-{len(self.calls)}")
-        context = StepContext(
-            task=a_task_file(STEP),
-            volume=self.volume,
-            ledger=ledger,
-            limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-            progress=ProgressTracker(),
-            stopping=StopSign(),
-        )
+        context = context_of(self.volume, a_task_file(STEP), ledger)
         try:
             if is_killed_before_done:
                 dying: Any = ledger

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import NOON, a_record, a_resource, a_situation, a_storyboard
+from tests.support.step_context import a_context
 from tests.support.step_program import a_task_file
 
 from videotask_contract.phases import Phase
@@ -15,12 +16,9 @@ from videotask_contract.steps import Step
 from videotask_contract.storyboard import Storyboard
 from videotask_operator.core.changes import content_digest
 from videotask_operator.core.decide import decide
-from videotask_steps.context import Limits, StepContext
+from videotask_steps.context import StepContext
 from videotask_steps.items import Call, Wanted, make_items
-from videotask_steps.ledger import Ledger
 from videotask_steps.media.bad_media import BadMediaError
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 from videotask_steps.takes import asked_key
 
 STEP = Step.NARRATION_GENERATION
@@ -42,14 +40,7 @@ class Film:
         """
         self.runs += 1
         run_id = f"run-{self.runs}"
-        context = StepContext(
-            task=a_task_file(STEP, run_id=run_id, redo=redo or {}),
-            volume=self.volume,
-            ledger=await Ledger.open(self.volume, STEP, run_id=run_id, wait_seconds=0),
-            limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-            progress=ProgressTracker(),
-            stopping=StopSign(),
-        )
+        context = await a_context(self.volume, a_task_file(STEP, run_id=run_id, redo=redo or {}))
         context.save_storyboard(Storyboard.model_validate(board(*(names or dict.fromkeys(texts)))))
         try:
             wanted = [self._wanted(context, f"{number:02}", text) for number, text in enumerate(texts, 1)]

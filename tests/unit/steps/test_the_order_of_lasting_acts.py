@@ -11,30 +11,17 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.support.step_context import a_context
 from tests.support.step_program import a_task_file
 
 from videotask_contract import layout
 from videotask_contract.ledger_record import decode_record
 from videotask_contract.steps import Step
 from videotask_steps import durable
-from videotask_steps.context import Limits, StepContext
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import Ledger
-from videotask_steps.progress import ProgressTracker
-from videotask_steps.stop_sign import StopSign
 
 STEP = Step.SFX_GENERATION
-
-
-async def a_context(volume: Path) -> StepContext:
-    return StepContext(
-        task=a_task_file(STEP),
-        volume=volume,
-        ledger=await Ledger.open(volume, STEP, run_id="run-1"),
-        limits=Limits(concurrency=1, reservation_usd=Decimal(10)),
-        progress=ProgressTracker(),
-        stopping=StopSign(),
-    )
 
 
 @pytest.fixture
@@ -84,7 +71,7 @@ async def test_every_line_of_the_ledger_is_synced_before_the_next_act(tmp_path: 
 async def test_paid_media_is_synced_before_it_is_written_down_and_named_before_it_is_done(
     tmp_path: Path, acts: list[str]
 ) -> None:
-    context = await a_context(tmp_path)
+    context = await a_context(tmp_path, a_task_file(STEP))
     (tmp_path / "sfx").mkdir()
     part = ""
 
@@ -124,7 +111,7 @@ async def test_paid_media_is_synced_before_it_is_written_down_and_named_before_i
 
 async def test_an_answer_is_on_the_disk_before_anything_else_is_done_with_it(tmp_path: Path, acts: list[str]) -> None:
     """Each of its three states is synced once: six syncs an item, as many as before answers were kept."""
-    context = await a_context(tmp_path)
+    context = await a_context(tmp_path, a_task_file(STEP))
     durable.make_folder(tmp_path / "sfx")
 
     async def make(call: Call) -> str:

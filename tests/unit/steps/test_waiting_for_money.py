@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.unit.steps.test_items import a_context
+from tests.support.step_context import a_context
+from tests.unit.steps.test_items import EFFECTS
 
 from videotask_contract.errors import FailureClass, OutcomeUnknownError, VideoTaskError
 from videotask_steps.items import Call, Wanted, make_items
@@ -54,7 +55,7 @@ def wanted(item: str, make: Callable[[Call], Awaitable[str]]) -> Wanted:
 
 
 async def run(tmp_path: Path, cap: Decimal, make: Callable[[Call], Awaitable[str]], *, items: int = 6):
-    context = await a_context(tmp_path, concurrency=5)
+    context = await a_context(tmp_path, EFFECTS, concurrency=5)
     context.limits.reservation_usd = cap
     refusal = None
     async with asyncio.timeout(DEADLINE_SECONDS):
@@ -114,7 +115,7 @@ async def test_one_that_waits_begins_nothing_after_the_account_was_refused(tmp_p
 
 
 async def test_one_that_waits_goes_when_the_run_is_told_to_stop(tmp_path: Path) -> None:
-    context = await a_context(tmp_path, concurrency=2)
+    context = await a_context(tmp_path, EFFECTS, concurrency=2)
     context.limits.reservation_usd = BOUND
     is_begun, may_end = asyncio.Event(), asyncio.Event()
     provider = Provider()
@@ -136,7 +137,7 @@ async def test_one_that_waits_goes_when_the_run_is_told_to_stop(tmp_path: Path) 
 
 
 async def test_one_that_waits_takes_a_raised_reservation(tmp_path: Path) -> None:
-    context = await a_context(tmp_path, concurrency=2)
+    context = await a_context(tmp_path, EFFECTS, concurrency=2)
     context.limits.reservation_usd = BOUND
     second = asyncio.Event()
 
