@@ -70,6 +70,8 @@ def test_a_dead_key_stops_its_channel_once_and_one_film_tries_it_when_a_person_s
         night.raise_attempt("first")
         night.wait("its clip is made", lambda: has_clips("first"), seconds=WAIT_SECONDS)
         night.wait("the next film has its turn", lambda: night.phase("second") is not Phase.QUEUED, seconds=60)
+        # The channel is shown apart from its films: its event may follow the turn that it tells of.
+        night.wait("the channel says so", lambda: events("AccountWorks"), seconds=60)
         assert [event["channel"] for event in events("AccountRefused")] == ["harbour"]
         assert [event["channel"] for event in events("AccountWorks")] == ["harbour"]
         assert billed_twice(control) == set()
