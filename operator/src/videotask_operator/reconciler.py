@@ -272,8 +272,12 @@ class Reconciler:
 
     async def _look_at_all_forever(self) -> None:
         while True:
-            with contextlib.suppress(NotLeaderError):
+            try:
                 await self._look_at_all()
+            except NotLeaderError:
+                pass  # another decides
+            except Exception as error:  # noqa: BLE001  logged below, with its place where it is no outage
+                self._log_failure("look_at_all_failed", error)
             self.turned_at = self.clock()
             with contextlib.suppress(TimeoutError):
                 is_begun = self._unseen is not None

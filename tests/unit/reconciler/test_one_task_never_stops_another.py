@@ -22,7 +22,14 @@ class SpoiltCluster(MemoryCluster):
     def __init__(self) -> None:
         super().__init__()
         self.spoilt: set[TaskKey] = set()
-        self.looks = 0
+        self.looks = self.lists = 0
+        self.lists_fail = False
+
+    def task_keys(self):
+        self.lists += 1
+        if self.lists_fail:
+            raise ValueError("nobody foresaw this list")
+        return super().task_keys()
 
     def observe(self, key):
         if key in self.spoilt:
@@ -51,5 +58,25 @@ async def test_a_task_whose_every_look_fails_leaves_the_others_be():
         while not cluster.orders:
             await asyncio.sleep(0.005)
     assert [(order.key.name, order.step) for order in cluster.orders] == [("good", Step.ASSET_GENERATION)]
+    stop.set()
+    await loop
+
+
+async def test_a_look_at_all_that_fails_is_followed_by_the_next():
+    cluster = SpoiltCluster()
+    cluster.lists_fail = True
+    settings = Settings(resync_seconds=0.01, namespaces=("studio",), log_level="critical")
+    reconciler = Reconciler(cluster=cluster, store=MemoryStore(), settings=settings)
+    cluster.now = reconciler.clock
+    cluster.apply_channel(a_channel())
+    cluster.apply(a_resource(name="good"))
+    stop = asyncio.Event()
+    loop = asyncio.create_task(reconciler.run(stop))
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while cluster.lists < 2:
+            await asyncio.sleep(0.005)
+        cluster.lists_fail = False
+        while not cluster.orders:
+            await asyncio.sleep(0.005)
     stop.set()
     await loop
