@@ -44,8 +44,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     told: dict[str, str] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if getattr(report, "when", None) == "teardown":
-                continue
             told |= {
                 title: words for kind, (title, words) in getattr(report, "user_properties", ()) if kind == _MEASURED
             }
