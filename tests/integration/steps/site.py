@@ -23,6 +23,8 @@ from videotask_emulators.control import ControlClient
 from videotask_steps import durable
 
 IS_LONG = os.environ.get("VIDEOTASK_LONG") == "1"
+POINTS_SECONDS = 3600 if IS_LONG else 600
+"""Deadline of a test that breaks one step at its points."""
 CONCURRENCY = 2
 
 

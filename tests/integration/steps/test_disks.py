@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import pytest
 from tests.integration.steps.film import PAID_STEPS
-from tests.integration.steps.site import SiteOf
+from tests.integration.steps.site import POINTS_SECONDS, SiteOf
 
 from videotask_contract.errors import FailureClass
 from videotask_contract.exits import ExitCode
 from videotask_contract.steps import Step
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(POINTS_SECONDS)]
 
 STRIDE = 11
 LABELS = ("scene 01", "scene 02", "environment harbour", "character hero-1")

@@ -14,14 +14,14 @@ import asyncio
 
 import pytest
 from tests.integration.steps.film import PAID_STEPS
-from tests.integration.steps.site import SiteOf
+from tests.integration.steps.site import POINTS_SECONDS, SiteOf
 from tests.support.tell import Tell
 from tests.support.volume_acts.sitecustomize import remember_as_durable, volume_after_power_cut
 
 from videotask_contract.exits import ExitCode
 from videotask_contract.steps import Step
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(POINTS_SECONDS)]
 
 STRIDES = {Step.VIDEO_GENERATION: 5}
 OTHER_STRIDE = 9
