@@ -31,6 +31,9 @@ async def test_a_disk_that_fills_up_stops_the_run_with_a_clear_word_and_the_next
         first = await site.run(film, "run-1", full_from=number)
         point = f"full from act {number}"
         failure = first.report.failure
+        if number == site.acts:  # the last one is a sync, and needs no room
+            assert (first.code, first.report.done) == (ExitCode.DONE, site.items), point
+            continue
         assert failure is not None, point
         assert (failure.failure_class, first.code) == (FailureClass.TRANSIENT, ExitCode.TRANSIENT), point
         assert "No space left on device" in failure.message, point
