@@ -31,8 +31,11 @@ async def test_a_disk_that_fills_up_stops_the_run_with_a_clear_word_and_the_next
         first = await site.run(film, "run-1", full_from=number)
         point = f"full from act {number}"
         failure = first.report.failure
-        if number == site.acts:  # the last one is a sync, and needs no room
-            assert (first.code, first.report.done) == (ExitCode.DONE, site.items), point
+        if first.code == ExitCode.DONE:
+            # Nothing was left but a sync, which needs no room; how Kling is asked makes an act more or less.
+            assert (first.report.done, failure) == (site.items, None), point
+            assert number >= site.acts - 2, point
+            site.judge(film, point)
             continue
         assert failure is not None, point
         assert (failure.failure_class, first.code) == (FailureClass.TRANSIENT, ExitCode.TRANSIENT), point
