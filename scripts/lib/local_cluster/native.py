@@ -56,10 +56,11 @@ class NativeEngine:
         """Bring every part up that is not; a second call on a healthy cluster changes nothing."""
         if self.status().state == "up":
             return
-        self._install()
+        ensure_debian_packages(DEBIAN_PACKAGES)
         is_fresh = not (places.STATE / "etcd").exists()
         if is_fresh:
-            self._refuse_foreign()
+            self._refuse_foreign()  # now, since the first builds take a quarter of an hour
+        self._install_tools()
         with progress("Starting the cluster"):
             self._prepare()
             self._start(is_fresh=is_fresh)
@@ -137,8 +138,7 @@ class NativeEngine:
         command = [*leftovers.CTR, "images", "import", "--snapshotter", snapshotter(), str(archive)]
         run(command, timeout_seconds=600)
 
-    def _install(self) -> None:
-        ensure_debian_packages(DEBIAN_PACKAGES)
+    def _install_tools(self) -> None:
         for tool in (PAUSE, KUBERNETES, ETCD, COREDNS, HELM):
             ensure_tool(tool)
         link_into_bin([program(KUBERNETES, "kubectl"), program(HELM)])

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from local_cluster import network, places, processes
+from local_cluster import native, network, places, processes
+from local_cluster.errors import ClusterError
 from local_cluster.parts import all_parts, part_named
 
 SAVED = """\
@@ -66,3 +67,14 @@ def test_the_api_server_starts_after_etcd_and_before_all_that_asks_it():
 @pytest.mark.parametrize("name", ["apiserver", "kube-apiserver"])
 def test_a_part_answers_to_its_short_name_too(name):
     assert part_named(name).name == "kube-apiserver"
+
+
+def test_another_kubernetes_is_told_of_before_the_builds(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "STATE", tmp_path / "none-yet")
+    monkeypatch.setattr(native, "ensure_debian_packages", lambda packages: None)
+    monkeypatch.setattr(native, "foreign_chains", lambda: ["KUBE-SERVICES"])
+    built = []
+    monkeypatch.setattr(native, "ensure_tool", built.append)
+    with pytest.raises(ClusterError, match=r"another Kubernetes .*`scripts/cluster down`"):
+        native.NativeEngine().up()
+    assert built == []
