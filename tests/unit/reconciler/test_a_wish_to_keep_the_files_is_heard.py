@@ -18,6 +18,7 @@ from videotask_operator.settings import Settings
 
 FILM = TaskKey("studio", "film")
 KEPT = [{"onDeletion": "Keep"}, {}]
+ON_RECORD = "what this operator keeps in mind is gone if it dies before the film is deleted"
 
 
 @pytest.mark.parametrize("later", KEPT)
@@ -43,6 +44,7 @@ async def test_a_changed_mind_counts_though_the_film_is_deleted_before_the_next_
     await reconciler._retention.look()
     house.cluster.apply(a_resource(retention=later, status={"phase": "Completed"}))
     await reconciler.reconcile(FILM)
+    assert (await house.kept()).on_deletion is OnDeletion.KEEP, ON_RECORD
     await house.lose_resource()
     await reconciler._retention.look()
     assert house.cluster.clean_ups == []
@@ -77,6 +79,7 @@ async def test_a_mind_changed_twice_between_two_looks_counts(first, also) -> Non
     for later in (ASKED | also, first | also):
         house.cluster.apply(a_resource(retention=later, status={"phase": "Completed"}))
         await reconciler.reconcile(FILM)
+    assert (await house.kept()).on_deletion is OnDeletion.KEEP, ON_RECORD
     await house.lose_resource()
     await reconciler._retention.look()
     assert house.cluster.clean_ups == []
