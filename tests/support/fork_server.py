@@ -30,7 +30,8 @@ def main() -> None:
         importlib.import_module(f"videotask_steps.steps.{step}")
         # Run anew as __main__ in each child; what it imports stays.
         del sys.modules[f"videotask_steps.steps.{step}"]
-    for module in ("PIL.PngImagePlugin", "PIL.JpegImagePlugin", "certifi"):
+    late = [f"videotask_steps.media.{kind}_probe" for kind in ("image", "clip", "audio")]
+    for module in (*late, "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "certifi"):
         importlib.import_module(module)
     gc.freeze()
     ready = selectors.DefaultSelector()

@@ -30,6 +30,7 @@ from videotask_contract.report import (
 from videotask_contract.storyboard import ContractModel
 from videotask_contract.task_file import VARIABLE_TOKEN_FILE, TaskFile
 from videotask_steps.stop_sign import StopSign, interrupted
+from videotask_steps.tls import tls_of
 
 _log: Final = structlog.stdlib.get_logger(__name__)
 
@@ -56,7 +57,9 @@ class Reporter:
         self._run_id = task.run_id
         self._clock = clock
         self._refused_since: float | None = None
-        self._http = httpx.AsyncClient(base_url=task.report_url, timeout=_REQUEST_SECONDS, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=task.report_url, timeout=_REQUEST_SECONDS, trust_env=False, verify=tls_of(task.report_url)
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import random
+import sys
 import wave
 from array import array
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn
@@ -136,6 +138,36 @@ async def test_a_volume_that_fails_while_a_new_and_a_kept_file_is_looked_at_cost
     assert len(asked) == 1
     assert context.progress.kept == 1
     assert not list((tmp_path / "narration").glob("*.rejected"))
+
+
+async def test_decoders_that_cannot_be_loaded_lose_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are loaded once calls are on their way, so that what has come by then must be made use of."""
+    asked: list[str] = []
+    _with_sound(tmp_path / "sound.wav")
+
+    async def make(call: Call) -> str:
+        asked.append(call.paid.call_id)
+        call.charged(Decimal("0.01"))
+        return call.keep((tmp_path / "sound.wav").read_bytes(), ".wav")
+
+    def probe(path: Path) -> float:
+        from videotask_steps.media.audio_probe import check_audio  # noqa: PLC0415
+
+        return check_audio(path).duration_seconds
+
+    wanted = replace(_sound_wanted(make), probe=probe)
+    for run, is_broken in enumerate([True, True, False], start=1):
+        context = await _narrations(tmp_path, f"run-{run}")
+        with monkeypatch.context() as broken:
+            if is_broken:
+                broken.setitem(sys.modules, "videotask_steps.media.audio_probe", None)
+                with pytest.raises(ImportError):
+                    await make_items(context, [wanted])
+            else:
+                await make_items(context, [wanted])
+        context.ledger.close()
+    assert len(asked) == 1
+    assert context.ledger.spent_usd("run-1") == Decimal("0.01")
 
 
 @pytest.mark.parametrize(("probe", "opens"), [(probe_clip, av), (probe_image, Image)])

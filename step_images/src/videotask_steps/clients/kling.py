@@ -23,6 +23,7 @@ from videotask_steps.clients.transport import (
     retry_after_seconds,
     rule_of_status,
 )
+from videotask_steps.tls import trusted
 
 MAX_PROMPT_CHARACTERS: Final = 2500
 MAX_IMAGE_BYTES: Final = 50_000_000
@@ -130,7 +131,9 @@ class KlingClient(Transport):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(settings, key, header="Authorization", prefix="Bearer ", transport=transport)
-        self._downloads = httpx.AsyncClient(timeout=settings.request_timeout_seconds, follow_redirects=True)
+        self._downloads = httpx.AsyncClient(
+            timeout=settings.request_timeout_seconds, follow_redirects=True, verify=trusted()
+        )
 
     async def __aexit__(
         self,

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from videotask_contract import VERSION
 from videotask_contract.errors import FailureClass, OutcomeUnknownError, TransientError, VideoTaskError
 from videotask_contract.task_file import ProviderSettings
+from videotask_steps.tls import tls_of
 
 _MAX_WORDS: Final = 400
 """Of a provider's own message, in characters."""
@@ -58,6 +59,7 @@ class Transport:
             timeout=settings.request_timeout_seconds,
             headers={header: prefix + key.get_secret_value(), "User-Agent": f"videotask-operator/{VERSION}"},
             limits=httpx.Limits(max_connections=None),
+            verify=tls_of(settings.base_url),
             transport=transport,
         )
 

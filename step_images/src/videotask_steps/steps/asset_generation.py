@@ -17,7 +17,6 @@ from videotask_steps.clients.gemini import GeminiClient, Usage
 from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
-from videotask_steps.media.image_probe import check_image
 from videotask_steps.runner import main
 from videotask_steps.storyboard_edits import edited_storyboard
 from videotask_steps.storyboard_writer import write_storyboard
@@ -117,6 +116,8 @@ def _wanted(context: StepContext, asset: Asset, client: GeminiClient) -> Wanted:
         return call.keep(content, suffix_of(content))
 
     def probe(path: Path) -> None:
+        from videotask_steps.media.image_probe import check_image  # noqa: PLC0415  slow: the calls go first
+
         check_image(
             path,
             item=asset.name,

@@ -15,7 +15,6 @@ from videotask_steps.clients.elevenlabs import ElevenLabsClient
 from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
-from videotask_steps.media.audio_probe import check_audio
 from videotask_steps.narration_room import check_estimates, check_seconds
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
@@ -66,9 +65,13 @@ def _wanted(context: StepContext, client: ElevenLabsClient, voice: Voice, number
         return call.keep(sound.content, ".mp3")
 
     def probe(path: Path) -> float:
+        from videotask_steps.media.audio_probe import check_audio  # noqa: PLC0415  slow: the calls go first
+
         return check_audio(path, item=number, max_seconds=LONGEST_SECONDS).duration_seconds
 
     def check_new(path: Path) -> None:
+        from videotask_steps.media.audio_probe import check_audio  # noqa: PLC0415  as above
+
         check_audio(path, item=number, min_seconds=least_seconds(scene.narration, voice))
 
     return Wanted(

@@ -22,7 +22,6 @@ from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import LedgerView, read_ledger
-from videotask_steps.media.audio_probe import check_audio
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
 from videotask_steps.takes import asked_key, wanted_take
@@ -107,6 +106,8 @@ def _wanted(context: StepContext, client: ElevenLabsClient, number: str, scene: 
         return call.keep(sound.content, ".mp3")
 
     def probe(path: Path) -> float:
+        from videotask_steps.media.audio_probe import check_audio  # noqa: PLC0415  slow: the calls go first
+
         least_seconds = max(MIN_EFFECT_SECONDS, seconds) - SHORTFALL_SECONDS
         return check_audio(path, item=number, min_seconds=least_seconds).duration_seconds
 

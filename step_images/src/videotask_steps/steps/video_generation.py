@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import io
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import av
 import structlog
 from PIL import Image
 
@@ -33,9 +34,7 @@ from videotask_steps.context import StepContext
 from videotask_steps.credentials import provider_key, provider_settings
 from videotask_steps.items import Call, Wanted, make_items
 from videotask_steps.ledger import read_ledger
-from videotask_steps.media import clip_probe
 from videotask_steps.media.bad_media import BadMediaError, check_file
-from videotask_steps.media.clip_probe import check_clip
 from videotask_steps.probe_notes import ProbeNotes
 from videotask_steps.runner import main
 from videotask_steps.scenes import numbered_scenes, scene_label
@@ -58,6 +57,8 @@ Kling clears results after 30 days.
 """
 _LINES: Final = {"720p": 720, "1080p": 1080}
 _JPEG_QUALITY: Final = 95
+_FRAME_MAKERS: Final = ThreadPoolExecutor(2, thread_name_prefix="first-frame")
+"""Few at a time: the sooner the first frame is ready, the sooner kling is at work."""
 
 
 async def work(context: StepContext) -> None:
@@ -66,7 +67,7 @@ async def work(context: StepContext) -> None:
     scenes = list(numbered_scenes(context.storyboard))
     context.progress.start(len(scenes), "making clips")
     clip_price_usd(task)
-    notes = await asyncio.to_thread(_probe_notes, context)
+    notes = functools.cache(functools.partial(_probe_notes, context))
     async with KlingClient(provider_settings(task, Provider.KLING), provider_key(Provider.KLING)) as client:
         await make_items(context, [_wanted(context, client, notes, number, scene) for number, scene in scenes])
 
@@ -99,8 +100,17 @@ def first_frame(composite: Path, *, resolution: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+async def _made_frame(composite: Path, *, resolution: str) -> str:
+    make = functools.partial(first_frame, composite, resolution=resolution)
+    return await asyncio.get_running_loop().run_in_executor(_FRAME_MAKERS, make)
+
+
 def _probe_notes(context: StepContext) -> ProbeNotes:
     """Decoding a clip takes a second or two and is the same for the same bytes: each is looked at once."""
+    import av  # noqa: PLC0415  slow: the calls go first
+
+    from videotask_steps.media import clip_probe  # noqa: PLC0415  as above
+
     return ProbeNotes(
         context.volume / layout.LEDGER_FOLDER / "clips-probed.jsonl",
         probe=durable.sha256_of(Path(clip_probe.__file__)),
@@ -110,7 +120,9 @@ def _probe_notes(context: StepContext) -> ProbeNotes:
     )
 
 
-def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number: str, scene: Scene) -> Wanted:
+def _wanted(
+    context: StepContext, client: KlingClient, notes: Callable[[], ProbeNotes], number: str, scene: Scene
+) -> Wanted:
     task, quality = context.task, context.task.quality
     composite = context.volume / layout.composite(number)
     key = asked_key(
@@ -125,13 +137,15 @@ def _wanted(context: StepContext, client: KlingClient, notes: ProbeNotes, number
     frame = quality.frame
 
     def look(path: Path) -> float:
+        from videotask_steps.media.clip_probe import check_clip  # noqa: PLC0415  slow: the calls go first
+
         return check_clip(
             path, item=number, min_seconds=quality.clip_seconds, aspect_ratio=frame.width / frame.height
         ).duration_seconds
 
     def probe(path: Path) -> float:
         check_file(path, item=number)
-        return notes.ask(path, look)
+        return notes().ask(path, look)
 
     maker = _ClipMaker(task, client, composite=composite, motion=scene.motion, probe=probe)
     return Wanted(
@@ -275,7 +289,7 @@ class _ClipMaker:
         request = ClipRequest(
             model=quality.video_model,
             prompt=self._motion,
-            first_frame=await asyncio.to_thread(first_frame, self._composite, resolution=quality.video_resolution),
+            first_frame=await _made_frame(self._composite, resolution=quality.video_resolution),
             resolution=quality.video_resolution,
             seconds=quality.clip_seconds,
             external_task_id=call.external_id,
