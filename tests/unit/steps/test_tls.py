@@ -1,4 +1,4 @@
-"""Whom a step's clients trust: the emulators speak plain http, so that no other test would notice a lost certificate."""
+"""Whom a step's clients trust: emulators speak plain http, so that no other test would miss a certificate."""
 
 from __future__ import annotations
 
