@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from videotask_contract import layout
 from videotask_contract.errors import FailureClass, TransientError, VideoTaskError
-from videotask_contract.ledger_record import RecordKind
+from videotask_contract.ledger_record import RecordKind, decode_record
 from videotask_contract.report import Certainty
 from videotask_contract.steps import Step
 from videotask_steps.ledger import Ledger, PaidCall, parse_ledger, read_ledger
@@ -299,3 +299,17 @@ async def test_a_ledger_that_is_gone_is_begun_anew_and_trusts_no_file(tmp_path: 
     ledger = await open_ledger(tmp_path, "run-2")
     assert ledger.kept("01", "key") is None
     assert ledger.current_items() == {}
+
+
+@pytest.mark.parametrize(
+    ("of", "changed"),
+    [('"amountUsd":"0.42', '"amountUsd":"0.24'), ('"item":"01"', '"item":"02"'), ('"take":1', '"take":2')],
+)
+async def test_a_line_of_which_one_field_was_changed_is_not_believed(tmp_path: Path, of: str, changed: str) -> None:
+    ledger = await Ledger.open(tmp_path, Step.VIDEO_GENERATION, run_id="run-1")
+    ledger.record_intent(item="01", key="key", take=1, model="kling", upper_bound_usd=Decimal("0.42"), external_id=None)
+    ledger.close()
+    [line] = (tmp_path / layout.ledger(Step.VIDEO_GENERATION)).read_text().splitlines()
+    assert decode_record(line) is not None
+    assert of in line
+    assert decode_record(line.replace(of, changed)) is None
