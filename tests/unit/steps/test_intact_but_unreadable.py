@@ -103,6 +103,18 @@ def _sound_wanted(make: Callable[[Call], Awaitable[str]]) -> Wanted:
     )
 
 
+def _paid_sound(folder: Path, asked: list[str]) -> Callable[[Call], Awaitable[str]]:
+    """Return a call that costs a cent, gives a good sound, and notes its id in `asked`."""
+    _with_sound(folder / "sound.wav")
+
+    async def make(call: Call) -> str:
+        asked.append(call.paid.call_id)
+        call.charged(Decimal("0.01"))
+        return call.keep((folder / "sound.wav").read_bytes(), ".wav")
+
+    return make
+
+
 async def _narrations(volume: Path, run_id: str) -> StepContext:
     return await a_context(volume, a_task_file(Step.NARRATION_GENERATION, run_id=run_id))
 
@@ -112,12 +124,7 @@ async def test_a_volume_that_fails_while_a_new_and_a_kept_file_is_looked_at_cost
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     asked: list[str] = []
-    _with_sound(tmp_path / "sound.wav")
-
-    async def make(call: Call) -> str:
-        asked.append(call.paid.call_id)
-        call.charged(Decimal("0.01"))
-        return call.keep((tmp_path / "sound.wav").read_bytes(), ".wav")
+    make = _paid_sound(tmp_path, asked)
 
     def fail(*_: object, **__: object) -> NoReturn:
         av.error.err_check(-number)
@@ -143,12 +150,7 @@ async def test_a_volume_that_fails_while_a_new_and_a_kept_file_is_looked_at_cost
 async def test_decoders_that_cannot_be_loaded_lose_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are loaded once calls are on their way, so that what has come by then must be made use of."""
     asked: list[str] = []
-    _with_sound(tmp_path / "sound.wav")
-
-    async def make(call: Call) -> str:
-        asked.append(call.paid.call_id)
-        call.charged(Decimal("0.01"))
-        return call.keep((tmp_path / "sound.wav").read_bytes(), ".wav")
+    make = _paid_sound(tmp_path, asked)
 
     def probe(path: Path) -> float:
         from videotask_steps.media.audio_probe import check_audio  # noqa: PLC0415
