@@ -702,9 +702,9 @@ class Reconciler:
             self._admissible[record.uid] = record
             return
         self._admissible.pop(record.uid, None)
-        self._admitted.discard(record.uid)
         before = situation.record
-        held = before is not None and holds_place(before.phase, before.waiting_reason)
+        held = record.uid in self._admitted or (before is not None and holds_place(before.phase, before.waiting_reason))
+        self._admitted.discard(record.uid)
         if held and not holds_place(record.phase, record.waiting_reason):
             self._admission_wanted.set()
 
@@ -740,14 +740,15 @@ class Reconciler:
     async def _admit(self) -> None:
         if not self._admissible:
             return
-        # One that takes its place while the others are loaded is no longer in the set, and not yet in what was loaded.
-        admitted = set(self._admitted)
+        # One that takes its place while the others are loaded waits no longer, and is not yet in what was loaded.
+        admitted, waiting = set(self._admitted), dict(self._admissible)
         async with self.store.transaction() as transaction:
             tasks = await transaction.load_active_tasks()
         # Films that nobody can look at would keep their places for ever.
         tasks = tuple(task for task in tasks if self.cluster.observe(TaskKey(task.namespace, task.uid)).in_sight)
         admitted |= self._admitted
-        tasks += _returning(self._admissible.values(), tasks)
+        waiting |= self._admissible
+        tasks += _returning(waiting.values(), tasks)
         seen = tuple(replace(task, active=task.active or task.uid in admitted) for task in tasks)
         chosen = decide_admission(
             seen,
