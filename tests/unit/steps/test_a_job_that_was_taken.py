@@ -262,17 +262,6 @@ async def test_a_clip_that_is_not_there_yet_is_asked_for_by_a_fresh_address_and_
     assert (len(clip.kling.posted), clip.told) == (1, [("closed", PRICE_USD)])
 
 
-@pytest.mark.parametrize(("status", "is_there"), [(403, False), (404, False), (410, False), (500, True)])
-async def test_a_host_that_has_no_clip_is_told_from_one_in_trouble(
-    tmp_path: Path, status: int, *, is_there: bool
-) -> None:
-    async with answering({}) as client:
-        client._downloads = httpx.AsyncClient(transport=httpx.MockTransport(lambda _request: httpx.Response(status)))
-        with pytest.raises(TransientError) as caught:
-            await client.download("http://clips.invalid/1", tmp_path / "part")
-    assert isinstance(caught.value, ResultNotThereError) is not is_there
-
-
 def a_list(*jobs: object) -> dict[str, object]:
     return {"code": 0, "data": list(jobs)}
 

@@ -20,7 +20,7 @@ from videotask_contract.task_file import ProviderSettings
 from videotask_steps.clients import elevenlabs, gemini, kling
 from videotask_steps.clients.elevenlabs import ElevenLabsClient
 from videotask_steps.clients.gemini import GeminiClient, Usage, seconds_to_pacific_midnight
-from videotask_steps.clients.kling import ClipRequest, KlingClient
+from videotask_steps.clients.kling import ClipRequest, KlingClient, ResultNotThereError
 from videotask_steps.clients.transport import retry_after_seconds
 from videotask_steps.ledger import Ledger, read_ledger
 
@@ -31,6 +31,7 @@ REFUSED, BAD_MEDIA, RATE = FailureClass.REFUSED, FailureClass.BAD_MEDIA, Failure
 GEMINI_STATUSES = {
     (400, "INVALID_ARGUMENT"): PERMANENT,
     (400, "FAILED_PRECONDITION"): ACCOUNT,
+    (401, "UNAUTHENTICATED"): ACCOUNT,
     (403, "PERMISSION_DENIED"): ACCOUNT,
     (404, "NOT_FOUND"): PERMANENT,
     (429, "RESOURCE_EXHAUSTED"): RATE,
@@ -40,22 +41,11 @@ GEMINI_STATUSES = {
     (504, "DEADLINE_EXCEEDED"): TRANSIENT,
 }
 GEMINI_BLOCK_REASONS = ["SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY"]
-GEMINI_FINISH_REASONS = [
-    "SAFETY",
-    "RECITATION",
-    "BLOCKLIST",
-    "PROHIBITED_CONTENT",
-    "SPII",
-    "LANGUAGE",
-    "OTHER",
-    "IMAGE_SAFETY",
-    "IMAGE_PROHIBITED_CONTENT",
-    "IMAGE_RECITATION",
-    "IMAGE_OTHER",
-    "NO_IMAGE",
-    "MALFORMED_RESPONSE",
-    "MAX_TOKENS",
-]
+GEMINI_FINISH_REASONS = {
+    **dict.fromkeys(["SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "OTHER"], REFUSED),
+    **dict.fromkeys(["IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER"], REFUSED),
+    **dict.fromkeys(["NO_IMAGE", "MALFORMED_RESPONSE", "MAX_TOKENS"], BAD_MEDIA),
+}
 KLING_CODES = {
     **dict.fromkeys([(401, code) for code in range(1000, 1005)], ACCOUNT),
     **dict.fromkeys([(429, code) for code in (1100, 1101, 1102, 1304)], ACCOUNT),
@@ -137,7 +127,7 @@ async def image(client: GeminiClient, usages: list[Usage] | None = None) -> byte
 
 
 def test_the_tables_know_every_documented_code_and_none_that_is_not_tried_here() -> None:
-    assert {code for _, code in GEMINI_STATUSES} <= set(gemini.ERRORS)
+    assert {*(code for _, code in GEMINI_STATUSES), "API_KEY_INVALID"} == set(gemini.ERRORS)
     assert {*GEMINI_BLOCK_REASONS, *GEMINI_FINISH_REASONS} == set(gemini.BLOCKS)
     assert {code for _, code in KLING_CODES} == set(kling.ERRORS)
     assert {*(code for _, code in ELEVENLABS_CODES), "validation_error"} == set(elevenlabs.ERRORS)
@@ -224,17 +214,16 @@ async def test_gemini_blocks_a_prompt_at_200(gemini_client: GeminiClient, answer
     assert (caught.value.failure_class, caught.value.provider_code) == (REFUSED, reason)
 
 
-@pytest.mark.parametrize("reason", GEMINI_FINISH_REASONS)
+@pytest.mark.parametrize(("reason", "expected"), GEMINI_FINISH_REASONS.items())
 @pytest.mark.parametrize("content", [None, {"parts": [{"text": "I would rather not"}]}])
 async def test_gemini_ends_without_an_image_at_200(
-    gemini_client: GeminiClient, answers: Answers, reason: str, content: object
+    gemini_client: GeminiClient, answers: Answers, reason: str, expected: FailureClass, content: object
 ) -> None:
     candidate = {"finishReason": reason, **({"content": content} if content else {})}
     answers.response = httpx.Response(200, json={"candidates": [candidate]})
     with pytest.raises(VideoTaskError) as caught:
         await image(gemini_client)
-    assert caught.value.failure_class is gemini.BLOCKS[reason].failure_class
-    assert caught.value.provider_code == reason
+    assert (caught.value.failure_class, caught.value.provider_code) == (expected, reason)
 
 
 async def test_an_answer_of_words_or_thoughts_alone_is_no_image_and_its_cost_is_told(
@@ -256,11 +245,14 @@ async def test_an_answer_of_words_or_thoughts_alone_is_no_image_and_its_cost_is_
     assert usages == [Usage(input_tokens=9, output_tokens=7)]
 
 
-async def test_an_image_is_found_behind_thoughts_and_words(gemini_client: GeminiClient, answers: Answers) -> None:
+@pytest.mark.parametrize("mime", ["image/png", "image/jpeg"])
+async def test_an_image_of_either_kind_is_found_behind_thoughts_and_words(
+    gemini_client: GeminiClient, answers: Answers, mime: str
+) -> None:
     parts = [
         {"text": "a thought", "thought": True},
         {"text": "Sure."},
-        {"inlineData": {"mimeType": "image/jpeg", "data": "aGk="}},
+        {"inlineData": {"mimeType": mime, "data": "aGk="}},
     ]
     answers.response = httpx.Response(200, json={"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]})
     assert await image(gemini_client) == b"hi"
@@ -306,6 +298,17 @@ async def test_kling_tells_what_it_billed(kling_client: KlingClient, answers: An
     assert (job.billed_usd, job.url) == (Decimal("0.26"), "http://x/y")
     answers.response = httpx.Response(200, json={"code": 0, "data": []})
     assert await kling_client.find("ours") is None
+
+
+@pytest.mark.parametrize(("status", "is_there"), [(403, False), (404, False), (410, False), (500, True)])
+async def test_a_host_that_has_no_clip_is_told_from_one_in_trouble(
+    kling_client: KlingClient, tmp_path: Path, status: int, *, is_there: bool
+) -> None:
+    await kling_client._downloads.aclose()
+    kling_client._downloads = httpx.AsyncClient(transport=httpx.MockTransport(lambda _request: httpx.Response(status)))
+    with pytest.raises(TransientError) as caught:
+        await kling_client.download("http://clips.invalid/1", tmp_path / "part")
+    assert isinstance(caught.value, ResultNotThereError) is not is_there
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data": {"id": 1}}'])
