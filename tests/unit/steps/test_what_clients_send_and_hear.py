@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -135,6 +136,25 @@ async def test_what_is_no_sound_is_told_with_what_came(
             await client.make_effect(text="gulls", seconds=4.5)
     assert (caught.value.failure_class, caught.value.provider_code) == (failure_class, code)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("ask", "ids"),
+    [
+        (lambda client: client.fetch("7"), {"task_ids": "7"}),
+        (lambda client: client.find("ours"), {"external_task_ids": "ours"}),
+        (lambda client: client.find_all(["ours", "another"]), {"external_task_ids": "ours,another"}),
+    ],
+    ids=["by its own id", "by ours", "by ours, several at once"],
+)
+async def test_kling_is_asked_for_jobs_by_ids_of_one_kind_since_it_refuses_both_and_neither(
+    ask: Callable[[KlingClient], Awaitable[object]], ids: dict[str, str]
+) -> None:
+    answers = Answers(httpx.Response(200, json={"code": 0, "data": []}))
+    transport = httpx.MockTransport(answers)
+    async with KlingClient(settings(Provider.KLING), SecretStr("k3y"), transport=transport) as client:
+        assert not await ask(client)
+    assert (answers.requests[0].url.path, dict(answers.requests[0].url.params)) == ("/tasks", ids)
 
 
 async def test_klings_rate_limit_waits_as_long_as_its_header_says() -> None:
