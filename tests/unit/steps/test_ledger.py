@@ -313,3 +313,16 @@ async def test_a_line_of_which_one_field_was_changed_is_not_believed(tmp_path: P
     assert decode_record(line) is not None
     assert of in line
     assert decode_record(line.replace(of, changed)) is None
+
+
+def test_a_line_that_an_earlier_release_wrote_is_still_believed() -> None:
+    """Were it not, all that is on the volumes would be paid for again."""
+    line = (
+        '{"c":"26b3e779ceef8560","r":{"version":1,"kind":"settled","at":"2026-11-21T12:00:00Z","runId":"run-1",'
+        '"item":"heron-früh","key":"ab12","take":2,"callId":"c1","model":"kling-2.6","amountUsd":"0.42",'
+        '"path":"clips/clip_01.mp4"}}'
+    )
+    record = decode_record(line)
+    assert record is not None
+    assert (record.kind, record.item, record.take) == (RecordKind.SETTLED, "heron-früh", 2)
+    assert (record.amount_usd, record.path) == (Decimal("0.42"), "clips/clip_01.mp4")
