@@ -13,9 +13,9 @@ from videotask_contract import layout
 from videotask_contract.errors import FailureClass, PermanentError, VideoTaskError
 from videotask_contract.resources import FrameSize
 from videotask_contract.steps import Step
+from videotask_steps.composites import create_composites
 from videotask_steps.ledger import read_ledger
 from videotask_steps.media.composite import fill_frame
-from videotask_steps.steps.composite_creation import create_composites
 
 FRAME = FrameSize(width=640, height=360)
 

@@ -17,12 +17,12 @@ from tests.support.film_project import FilmProject, a_project, a_storyboard, add
 from videotask_contract import layout
 from videotask_contract.resources import FrameSize
 from videotask_contract.steps import Step
+from videotask_steps.composites import create_composites
+from videotask_steps.film import assemble_film
 from videotask_steps.media.assembly import count_frames, join_film
 from videotask_steps.media.audio_probe import Sound, decode_sound
 from videotask_steps.media.loudness import Samples
 from videotask_steps.media.soundtrack import SceneSound, make_soundtrack
-from videotask_steps.steps.composite_creation import create_composites
-from videotask_steps.steps.video_assembly import assemble_film
 from videotask_steps.stop_sign import StopSign
 
 FRAME = FrameSize(width=640, height=360)

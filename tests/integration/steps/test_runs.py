@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from decimal import Decimal
 
@@ -31,6 +32,16 @@ async def test_of_two_copies_of_a_run_the_loser_exits_without_a_call_and_without
     film.control.release()
     assert (await winner.end()).code == ExitCode.DONE
     assert len(film.control.bill()["entries"]) == 2
+
+
+@pytest.mark.parametrize("step", Step)
+async def test_a_step_asks_for_its_permit_before_it_loads_its_media_libraries(film: Film, step: Step) -> None:
+    film.server.holders["run-1"] = "another pod's token"
+    ended = await film.program(step, run_id="run-1", env={"PYTHONPROFILEIMPORTTIME": "1"}).run()
+    assert ended.code == ExitCode.NOT_PERMITTED
+    loaded = set(re.findall(r"\| +([a-z]+)$", ended.stderr, re.MULTILINE))
+    assert "httpx" in loaded
+    assert not loaded & {"av", "imageio_ffmpeg", "numpy", "scipy"}
 
 
 async def test_a_second_run_on_the_same_volume_waits_for_the_first_and_pays_for_nothing(film: Film) -> None:

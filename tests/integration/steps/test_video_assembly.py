@@ -21,12 +21,12 @@ from videotask_contract.resources import FrameSize
 from videotask_contract.steps import Step
 from videotask_contract.timing import scene_frames
 from videotask_steps import durable
+from videotask_steps.composites import create_composites
+from videotask_steps.film import assemble_film
 from videotask_steps.ledger import read_ledger
 from videotask_steps.media.assembly import count_frames
 from videotask_steps.media.audio_probe import decode_sound
 from videotask_steps.media.bad_media import BadMediaError
-from videotask_steps.steps.composite_creation import create_composites
-from videotask_steps.steps.video_assembly import assemble_film
 
 FRAME = FrameSize(width=640, height=360)
 
