@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.builders import NOON, a_job, a_pod, a_resource, a_run, a_situation, a_spec
 
-from videotask_contract.phases import Phase
+from videotask_contract.phases import TABLE, Phase
 from videotask_contract.resources import DesiredState
 from videotask_contract.steps import Step
 from videotask_operator.core.admission import holds_place
@@ -62,6 +62,13 @@ def test_a_run_whose_job_was_not_made_yet_waits_and_says_for_what():
     mended_plan = plan_of(mended)
     assert [type(action) for action in mended_plan.actions] == [CreateRun]
     assert mended_plan.record.waiting_reason is None
+
+
+def test_a_run_that_goes_on_when_the_spec_is_mended_says_again_what_is_done():
+    held = plan_of(under_way()).record
+    mended = under_way(a_resource(), waiting_reason=held.waiting_reason, message=held.message)
+    record = plan_of(mended).record
+    assert (record.waiting_reason, record.message) == (None, TABLE[Phase.GENERATING_ASSETS].meaning)
 
 
 def test_what_kept_a_job_from_being_made_is_no_longer_the_reason_once_the_spec_is_broken():
