@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from tests.support.builders import NOON, UID, a_channel, a_pod, a_resource, a_run, a_situation
+import pytest
+from tests.support.builders import NOON, UID, a_channel, a_pod, a_resource, a_run, a_situation, a_storyboard
 
 from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
 from videotask_contract.steps import Gate, Step
 from videotask_operator.core.decide import decide
-from videotask_operator.core.model import Claim, Money, RunOutcome
+from videotask_operator.core.model import Claim, EarlierFilms, Money, RunOutcome
 
 HALF_A_MINUTE = timedelta(seconds=30)
 
@@ -45,9 +46,58 @@ def test_a_resumed_film_is_an_event_and_shows_its_gate_again():
     assert (at_gate.phase, at_gate.waiting_reason) == (Phase.FINAL_REVIEW, "AwaitingApproval")
 
 
-def test_a_film_that_is_tried_again_after_its_error_is_an_event():
+def test_a_film_that_is_tried_again_after_its_error_is_an_event_and_goes_on_at_once():
     film = a_situation(attempt=2).with_record(phase=Phase.VIDEO_ERROR, step=Step.VIDEO_GENERATION)
-    assert reasons_of(decide(film.but(admitted=True).build())) == ["Retried"]
+    plan = decide(film.but(admitted=True).build())
+    assert (reasons_of(plan), plan.again) == (["Retried"], True)
+
+
+@pytest.mark.parametrize(
+    ("film", "reason"),
+    [
+        (a_situation().with_channel(None), "ChannelNotFound"),
+        (a_situation().with_channel(replace(a_channel(), spec=None, spec_error="voice: missing")), "ChannelInvalid"),
+        (a_situation(quality={"imageModel": "no-such-model"}), "NoPrice"),
+        (a_situation(edits={"scenes": [{"scene": "99", "motion": "Pan."}]}), "InvalidChange"),
+        (a_situation().but(earlier=EarlierFilms(cost_usd=Decimal(4), attempt=1, at_work=True)), "EarlierFilm"),
+    ],
+)
+def test_a_queued_film_that_a_person_must_help_looks_again_in_half_a_minute(film, reason):
+    """Since nothing tells it of an earlier film's end, or of a price that was added."""
+    plan = decide(film.with_record().build())
+    assert (plan.record.waiting_reason, plan.look_again_at) == (reason, NOON + HALF_A_MINUTE)
+
+
+@pytest.mark.parametrize("phase", [Phase.COMPOSITES_READY, Phase.BUDGET_EXCEEDED])
+def test_a_film_over_its_budget_looks_again_in_half_a_minute(phase):
+    """Since nothing tells it of the channel's next day, nor of money that another film gives back."""
+    film = a_situation(budgetUSD="1.00").with_record(phase=phase, step=Step.VIDEO_GENERATION)
+    plan = decide(film.but(money=Money(task_spent_usd=Decimal("0.97"))).build())
+    assert (plan.record.phase, plan.look_again_at) == (Phase.BUDGET_EXCEEDED, NOON + HALF_A_MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "items", "words"),
+    [
+        (Phase.CLAIMED, Step.ASSET_GENERATION, 2, "run 1: 2 images"),
+        (Phase.ASSETS_READY, Step.COMPOSITE_CREATION, 3, "run 1: 3 composites"),
+        (Phase.COMPOSITES_READY, Step.VIDEO_GENERATION, 3, "run 1: 3 clips"),
+        (Phase.VIDEO_READY, Step.NARRATION_GENERATION, 3, "run 1: 3 narrations"),
+        (Phase.AUDIO_READY, Step.SFX_GENERATION, 3, "run 1: 3 effects"),
+        (Phase.SFX_READY, Step.VIDEO_ASSEMBLY, 1, "run 1: the film"),
+    ],
+)
+def test_a_run_that_begins_says_how_much_it_is_to_make(phase, step, items, words):
+    film = a_situation(storyboard=a_storyboard(scenes=3)).with_record(phase=phase, step=step)
+    plan = decide(film.build())
+    (run,) = plan.runs
+    assert (run.done, run.total, plan.record.message) == (0, items, words)
+    assert plan.transitions[-1].message == words
+
+
+def test_a_run_that_only_writes_the_storyboard_says_so():
+    plan = decide(a_situation(gates=["storyboard"]).with_record(phase=Phase.CLAIMED).build())
+    assert plan.record.message == "run 1: the storyboard"
 
 
 def test_a_film_under_way_whose_channel_is_gone_says_so_once_and_looks_again():
