@@ -459,8 +459,9 @@ class TestAnOpenRun:
         base = a_situation(state=state).with_record(phase=Phase.GENERATING_ASSETS).with_runs(run).seeing(stuck)
         early = plan_of(base.after(299))
         assert early.record.waiting_reason is None
-        assert early.look_again_at is not None
+        assert early.look_again_at == NOON + timedelta(seconds=300)
         late = plan_of(base.after(300))
+        assert late.look_again_at == NOON + timedelta(seconds=360)
         assert late.record.waiting_reason == "PodUnreachable"
         assert "node-7" in late.record.message
         assert "kubectl delete pod film-1-abcde -n studio --force" in late.record.message

@@ -48,6 +48,16 @@ def test_it_takes_no_place_by_itself_when_its_time_is_near():
     assert not holds_place(record.phase, record.waiting_reason)
 
 
+@pytest.mark.parametrize("admitted", [False, True])
+@pytest.mark.parametrize("reason", ["RetryScheduled", "RetryLater", "PodNeverStarted"])
+def test_nothing_begins_before_its_time_whatever_place_it_has(reason, admitted):
+    plan = looked_at(after=60, admitted=admitted, waiting_reason=reason, message="what it lacks")
+    assert (plan.runs, plan.actions, plan.wants_turn) == ((), (), False)
+    assert plan.look_again_at == NOON + timedelta(hours=1)
+    if reason == "PodNeverStarted":
+        assert (plan.record.waiting_reason, plan.record.message) == (reason, "what it lacks")
+
+
 def test_it_asks_for_a_place_when_its_time_has_come_and_goes_on_once_it_has_one():
     plan = looked_at(after=HOUR)
     assert (plan.wants_turn, plan.runs) == (True, ())

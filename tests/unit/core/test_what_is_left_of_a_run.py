@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from tests.support.builders import NOON, RULES, a_job, a_pod, a_record, a_report, a_run
 
 from videotask_contract.errors import FailureClass
@@ -58,6 +59,26 @@ def test_a_run_over_its_deadline_failed_and_says_so():
     closed = watched(run, a_job(run, active=False, failed_reason="DeadlineExceeded")).runs[run.run_id]
     assert (closed.outcome, closed.failure_class) == (RunOutcome.FAILED, FailureClass.TRANSIENT)
     assert closed.failure_message == "it ran over its deadline and left no report"
+
+
+@pytest.mark.parametrize("way", ["its Job cannot be made", "its Job's time is over"])
+def test_a_run_that_cannot_begin_is_laid_down_with_what_was_told_of_it_and_tried_later(way):
+    told = "the step's Job cannot be made: exceeded quota: pods."
+    is_made = way == "its Job's time is over"
+    run = a_run(job_created_at=NOON if is_made else None)
+    draft = a_draft(run, waiting_reason="PodCannotStart", message=f"{told} No attempt is consumed.")
+    draft.now = NOON + timedelta(minutes=6)
+    jobs = [a_job(run, active=False, failed_reason="DeadlineExceeded")] if is_made else []
+    watch_run(draft, run, observed=seen(*jobs), spec=None, channel=None, rules=RULES)
+    closed, record = draft.runs[run.run_id], draft.record
+    assert (closed.outcome, closed.closed_at, closed.ledger_read) == (RunOutcome.LOST, draft.now, True)
+    assert (record.waiting_reason, record.step_attempt) == ("PodNeverStarted", 1)
+    assert record.next_attempt_at == draft.look_again_at == NOON + timedelta(minutes=16)
+    assert record.message == (
+        f"{told} Next try at 12:16 UTC, or at once when spec.attempt is raised. No attempt is consumed."
+    )
+    assert draft.actions == [DeleteRun(job_name=run.job_name)]
+    assert draft.events == [], "it was an event when it was told first"
 
 
 def test_a_job_that_outlives_the_wish_to_stop_is_deleted_again_by_its_name_and_looked_at_later():
