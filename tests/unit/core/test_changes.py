@@ -136,6 +136,13 @@ class TestRedo:
         named = {"scene-7": 3, "*": 1, "99": 1}
         assert plan.record.redo_counts == {"video_generation": named, "asset_generation": {"hero-1": 1}}
 
+    def test_an_image_whose_name_is_a_number_is_no_scene(self):
+        board = {**BOARD, "assets": [*BOARD["assets"], {"name": "7", "kind": "character", "prompt": "a boat"}]}
+        once_more = {"request": "third", "steps": [{"step": "asset_generation", "items": ["7"]}]}
+        record = on_show(redo_counts={"asset_generation": {"7": 1}}, content_digest=digest_of(storyboard=board))
+        plan = plan_of(film_of(storyboard=board, redo=once_more)().with_record(**record).but(admitted=True))
+        assert plan.record.redo_counts == {"asset_generation": {"7": 2}}
+
     def test_with_another_storyboard_a_number_means_the_new_one_in_the_request_and_stays_in_earlier_ones(self):
         other = {"storyboard": {**BOARD, "scenes": BOARD["scenes"][::-1]}, "redo": REDO_CLIPS}
         record = on_show(redo_counts={"video_generation": {"7": 1}})

@@ -66,7 +66,8 @@ def test_counts_of_a_failed_run_stand_there_too():
 def test_kept_items_are_told_with_their_dollars_in_the_event_and_the_message():
     report = a_report(a_run(), kept=2, kept_usd=Decimal("0.0672"))
     draft = settle(a_run(), report)
-    assert [event.message for event in draft.events] == ["2 images kept, 0.07 dollars not paid again"]
+    words = "2 images kept, 0.07 dollars not paid again"
+    assert [(event.type, event.reason, event.message) for event in draft.events] == [("Normal", "ItemsKept", words)]
     assert draft.record.message == "2 images done; 2 images kept, 0.07 dollars not paid again"
 
 
