@@ -10,7 +10,14 @@ from tests.support.builders import NOON, UID, a_record, a_run
 
 from videotask_contract.phases import Phase, phase_of_resource
 from videotask_contract.resources import OnDeletion
-from videotask_operator.core.retention import Extent, RetentionRecord, due_clean_up, job_name, may_be_due
+from videotask_operator.core.retention import (
+    Extent,
+    RetentionRecord,
+    due_clean_up,
+    failed_clean_up,
+    job_name,
+    may_be_due,
+)
 
 DAY = timedelta(days=1)
 ASKED = RetentionRecord(task_uid=UID, on_deletion=OnDeletion.DELETE, work_days=7, claim_name="tides-films")
@@ -91,3 +98,28 @@ def test_a_jobs_name_fits_a_label_and_is_another_for_each_extent_and_uid(extent,
     assert mine.replace("-", "").isalnum()
     assert mine != job_name(replace(record, uid="2" * 36), extent)
     assert len({job_name(record, each) for each in Extent}) == 2
+
+
+@pytest.mark.parametrize(("failures", "hours"), [(0, 5 / 60), (1, 15 / 60), (2, 1), (3, 6), (4, 24), (5, 24), (99, 24)])
+def test_a_clean_up_that_fails_is_tried_again_later_each_time_and_once_a_day_for_good(failures, hours) -> None:
+    before = replace(ASKED, failed_extent=Extent.WORK, failures=failures)
+    order = due_clean_up(before, record=COMPLETED, runs=CLOSED, is_shown=True, now=NOON + 8 * DAY)
+    assert order is not None
+    kept = failed_clean_up(before, order, why="its Job failed", now=NOON)
+    assert (kept.failed_extent, kept.failures, kept.next_try_at) == (
+        Extent.WORK,
+        failures + 1,
+        NOON + timedelta(hours=hours),
+    )
+    again = due_clean_up(kept, record=COMPLETED, runs=CLOSED, is_shown=True, now=NOON + 8 * DAY)
+    assert again is not None
+    assert again.job_name == f"film-clean-up-work-{UID[:8]}-{failures + 2}"
+
+
+def test_failures_of_one_extent_put_off_no_other() -> None:
+    failed = replace(ASKED, failed_extent=Extent.WORK, failures=4, next_try_at=NOON + 9 * DAY)
+    order = due_clean_up(failed, record=GONE, runs=CLOSED, is_shown=False, now=NOON)
+    assert order is not None
+    assert (order.extent, order.job_name) == (Extent.ALL, f"film-clean-up-{UID[:8]}")
+    kept = failed_clean_up(failed, order, why="its Job failed", now=NOON)
+    assert (kept.failures, kept.next_try_at) == (1, NOON + timedelta(minutes=5))
