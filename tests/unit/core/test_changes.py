@@ -192,6 +192,22 @@ class TestRedo:
         assert (waits.wants_turn, waits.record.phase) == (True, Phase.FINAL_REVIEW)
         assert waits.record.redo_request is None
 
+    def test_it_is_a_persons_word_where_less_was_found_than_they_were_told(self):
+        """Its report was lost, so that what it told last of its count is all that is known."""
+        broke = done(
+            Step.VIDEO_GENERATION,
+            number=7,
+            items=0,
+            outcome=RunOutcome.FAILED,
+            failure_class=FailureClass.OVER_BUDGET,
+            reserved_usd=Decimal("0.525"),
+            ledger_read=False,
+        )
+        marks = {"video_generation": {"run": 6, "left": 17, "edited": 0}}
+        over = a_film(at=Phase.BUDGET_EXCEEDED, step=Step.VIDEO_GENERATION, last_run_number=7, change_marks=marks)
+        asked = until_order(film_of(redo=REDO_CLIPS), over, *all_done(), broke)
+        assert order_of(asked).task_file.reservation_usd == 3 * Decimal("0.525")
+
     @pytest.mark.parametrize("traits", STEPS, ids=lambda traits: traits.step.value)
     def test_in_an_error_phase_it_is_a_persons_word_without_a_raised_attempt(self, traits):
         redo = {"request": "r", "steps": [{"step": "asset_generation", "items": ["harbour"]}]}

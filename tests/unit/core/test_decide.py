@@ -451,6 +451,15 @@ class TestAnOpenRun:
         assert late.record.step_attempt == 1
         assert not late.runs
 
+    def test_of_a_pod_that_is_held_up_by_something_new_its_own_words_are_told_with_where_to_look(self):
+        run = a_run(job_created_at=NOON)
+        stuck = a_pod(run, running=False, waiting_reason="ImageSignatureWrong", waiting_message="not signed")
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run).seeing(a_job(run), stuck)
+        plan = plan_of(situation.after(RULES.never_starting_seconds))
+        words = "ImageSignatureWrong: not signed; kubectl describe pod tells more. No attempt is consumed."
+        assert plan.record.message == words
+        assert plan.look_again_at == NOON + timedelta(seconds=RULES.never_starting_seconds + 60)
+
     @pytest.mark.parametrize("state", ["Running", "Suspended"])
     def test_a_pod_on_a_node_that_does_not_answer_is_told_with_what_to_do_and_nothing_begins_beside_it(self, state):
         stop = NOON if state == "Suspended" else None

@@ -66,6 +66,7 @@ def test_without_the_take_the_edit_is_taken_up_and_without_the_edit_the_film_is_
 def test_another_storyboard_is_refused_while_takes_of_the_one_before_are_chosen():
     held = _decided(_shown(NARRATION_7), takes=NARRATION_7, storyboard=OTHER_BOARD)
     assert (held.waiting_reason, held.phase) == ("TakeHeld", Phase.FINAL_REVIEW)
+    assert "another storyboard is given, where it may belong to another scene" in held.message
     assert "narration_generation/7 from spec.takes" in held.message
     assert _decided(_fields(held), storyboard=OTHER_BOARD).phase is Phase.GENERATING_ASSETS
 
