@@ -61,6 +61,10 @@ class Studio(QuietStudio):
     async def phase(self) -> Phase:
         return (await self.record("one")).phase
 
+    async def approves_the_storyboard(self) -> None:
+        shown = (await self.record("one")).review_round
+        await self.asks(approvals={"storyboard": {"decision": "Approved", "by": "anna", "round": shown}})
+
     async def asks(self, **spec) -> None:
         self.has_film("one", **spec)
         await self.look()
@@ -172,9 +176,7 @@ async def test_a_storyboard_that_is_looked_at_once_more_does_not_forget_what_the
         await studio.asks(**spec)
         assert studio.told.storyboard_only
         await studio.ends(storyboard_sha256="ab")
-        shown = (await studio.record("one")).review_round
-        approval = {"decision": "Approved", "by": "anna", "round": shown}
-        await studio.asks(approvals={"storyboard": approval})
+        await studio.approves_the_storyboard()
         assert studio.told.quality.image_size == "1K"
         await studio.is_shown()
         studio.has_channel(quality={"imageSize": "4K"}, look={"style": "woodcut"})
@@ -211,6 +213,47 @@ async def test_its_own_image_model_makes_all_images_and_clips_anew_with_money_fo
     assert (await studio.comes_to(Step.NARRATION_GENERATION)).reservation_usd == 0
 
 
+async def test_of_steps_that_its_own_quality_makes_anew_nothing_is_told_as_kept():
+    studio = Studio()
+    await studio.is_shown()
+    own = {"imageSize": "2K", **DEARER}
+    await studio.asks(quality=own, redo=redo("r1", Step.ASSET_GENERATION, "hero-1"))
+    history = [line["message"] for line in next(iter(studio.cluster.tasks.values())).status["history"]]
+    assert [line for line in history if line.startswith("redo")] == ["redo r1: asset_generation hero-1"]
+
+
+async def test_what_its_own_quality_made_anew_is_counted_anew_though_more_was_left_standing_before():
+    studio = Studio()
+    await studio.is_shown()
+    steps = [{"step": step.value, "items": ["7"]} for step in (Step.VIDEO_GENERATION, Step.SFX_GENERATION)]
+    await studio.asks(redo={"request": "r1", "steps": steps})
+    await studio.asks(quality={"frame": {"framesPerSecond": 24}})
+    whole = (await studio.comes_to(Step.SFX_GENERATION)).reservation_usd
+    refused = Failure(failure_class=FailureClass.PERMANENT, message="scene 4 was refused", item="04")
+    await studio.ends(failure=refused, done=3)
+    await studio.asks(attempt=2)
+    assert studio.told.step is Step.SFX_GENERATION
+    assert studio.told.reservation_usd * SCENES == whole * (SCENES - 3)
+
+
+async def test_its_own_quality_gives_way_to_the_channels_though_its_storyboard_was_written_once_more_with_it():
+    own = {"imageSize": "2K"}
+    studio = Studio(storyboard=None, topic="tides", sceneCount=SCENES, assetCount=2, gates=["storyboard"], quality=own)
+    edits = {"scenes": [{"scene": "7", "narration": "The tide turns."}]}
+    await studio.look()
+    for spec in ({}, {"edits": edits}):
+        await studio.asks(**spec)
+        assert studio.told.storyboard_only
+        await studio.ends(storyboard_sha256="ab")
+        if not spec:
+            await studio.approves_the_storyboard()
+            assert studio.told.quality.image_size == "2K"
+            await studio.is_shown()
+    studio.has_film("one", quality=None)
+    await studio.approves_the_storyboard()
+    assert (studio.told.step, studio.told.quality.image_size) == (Step.ASSET_GENERATION, "1K")
+
+
 class TestItemsThatAreNotFound:
     """Whatever the reason: a person was told of one clip, and eighteen are not bought for that."""
 
@@ -235,6 +278,11 @@ class TestItemsThatAreNotFound:
         studio = await self.asked_for_one_clip()
         await studio.asks(attempt=2)
         assert studio.told.reservation_usd == SCENES * UPPER_BOUND
+
+    async def test_a_change_they_ask_for_after_it_is_a_word_too(self):
+        studio = await self.asked_for_one_clip()
+        await studio.asks(redo=redo("r2", Step.VIDEO_GENERATION, "7"))
+        assert (studio.told.step, studio.told.reservation_usd) == (Step.VIDEO_GENERATION, SCENES * UPPER_BOUND)
 
     @pytest.mark.parametrize("made", [0, 1])
     async def test_what_is_lacking_within_what_they_were_told_is_made(self, made):
