@@ -59,6 +59,15 @@ class TestBeginning:
         assert again.record.phase is Phase.SUSPENDED
         assert not again.actions
 
+    @pytest.mark.parametrize("attempt", [1, 2, 7])
+    def test_a_word_that_was_given_before_its_record_was_lost_starts_nothing_either(self, attempt):
+        resource = a_resource(attempt=attempt, status={"phase": "GeneratingVideo"})
+        record = plan_of(a_situation().with_resource(resource)).record
+        again = plan_of(a_situation(attempt=attempt).with_record(**_fields(record)).but(admitted=True))
+        assert (again.record.phase, again.record.attempt, again.actions) == (Phase.SUSPENDED, attempt, ())
+        word = plan_of(a_situation(attempt=attempt + 1).with_record(**_fields(record)).but(admitted=True))
+        assert word.record.phase is Phase.QUEUED
+
     def test_a_lost_record_starts_nothing_because_its_spec_was_mended(self):
         resource = a_resource(status={"phase": "GeneratingVideo"})
         lost = plan_of(a_situation().with_resource(resource)).record
@@ -587,6 +596,24 @@ class TestStopping:
         )
         assert last.record.resource_gone
         assert last.record.phase is Phase.CANCELLED
+
+    def test_a_film_that_was_approved_is_done_though_its_resource_is_deleted(self):
+        film = a_situation().with_resource(None).with_record(phase=Phase.APPROVED, step=None, pipeline_start_time=NOON)
+        record = plan_of(film.after(9)).record
+        assert (record.phase, record.resource_gone) == (Phase.COMPLETED, True)
+        assert record.pipeline_end_time == NOON + timedelta(seconds=9)
+        assert record.message == "the resource was deleted after its approval"
+
+    @pytest.mark.parametrize("phase", [Phase.CANCELLED, Phase.COMPLETED, Phase.FAILED])
+    def test_a_run_that_is_open_in_a_film_that_is_over_is_ended(self, phase):
+        """As an older copy of the record may have it."""
+        run = a_run(job_created_at=NOON)
+        film = a_situation().with_record(phase=phase, step=None).with_runs(run).seeing(a_job(run), a_pod(run))
+        plan = plan_of(film)
+        assert plan.actions == (DeleteRun(job_name=run.job_name),)
+        asked = plan.runs[0]
+        closed = plan_of(a_situation().with_record(phase=phase, step=None).with_runs(asked)).runs[0]
+        assert (asked.stop_requested_at, closed.outcome) == (NOON, RunOutcome.STOPPED)
 
 
 class TestErrorsWaitForAPerson:
