@@ -71,6 +71,12 @@ def test_a_run_that_goes_on_when_the_spec_is_mended_says_again_what_is_done():
     assert (record.waiting_reason, record.message) == (None, TABLE[Phase.GENERATING_ASSETS].meaning)
 
 
+def test_a_change_that_waits_for_the_run_gives_way_to_the_word_that_the_spec_is_broken():
+    plan = plan_of(under_way(waiting_reason="ChangePending", message="redo r1: taken up when run 1 has ended"))
+    assert plan.record.waiting_reason == "InvalidSpecPending"
+    assert "narration: must not be blank" in plan.record.message
+
+
 def test_what_kept_a_job_from_being_made_is_no_longer_the_reason_once_the_spec_is_broken():
     plan = plan_of(under_way(begun=False, waiting_reason="PodCannotStart", message="the step's Job cannot be made"))
     assert plan.record.waiting_reason == "InvalidSpecPending"

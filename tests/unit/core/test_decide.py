@@ -648,9 +648,13 @@ class TestApproval:
         assert plan.record.approved_by == "alice"
         assert plan.record.waited_seconds == 60
 
-    @pytest.mark.parametrize("approval", [{"by": "alice", "round": 2}, {"round": 3}, {"by": "alice"}, {}])
+    @pytest.mark.parametrize(
+        "approval",
+        [{"by": "alice", "round": 2}, {"by": "alice", "round": 4}, {"round": 3}, {"by": "alice"}, {}],
+    )
     def test_another_round_or_an_unstamped_word_does_not(self, approval):
-        assert self.approved(**approval).record.phase is Phase.FINAL_REVIEW
+        record = self.approved(**approval).record
+        assert (record.phase, record.review_round, record.approved_by) == (Phase.FINAL_REVIEW, 3, None)
 
     def test_an_approval_before_the_review_does_not_count(self):
         spec = {"approvals": {"final": {"decision": "Approved", "by": "alice", "round": 1}}}

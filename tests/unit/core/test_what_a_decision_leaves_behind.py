@@ -92,6 +92,7 @@ def test_a_run_that_begins_says_how_much_it_is_to_make(phase, step, items, words
     plan = decide(film.build())
     (run,) = plan.runs
     assert (run.done, run.total, plan.record.message) == (0, items, words)
+    assert run.ledger_read is (run.reserved_usd == 0), "what has no money has no ledger that must be read"
     assert plan.transitions[-1].message == words
 
 
@@ -116,6 +117,36 @@ def test_a_film_without_a_slot_looks_again_in_half_a_minute():
     film = a_situation().with_channel(a_channel(credentials=accounts)).with_record(phase=Phase.CLAIMED)
     plan = decide(film.but(slot_claims=(taken,)).build())
     assert (plan.record.waiting_reason, plan.look_again_at) == ("WaitingForSlot", NOON + HALF_A_MINUTE)
+
+
+def test_a_film_keeps_its_place_among_those_that_wait_for_a_slot():
+    accounts = {
+        name: {"secretRef": {"name": f"{name}-key"}, "concurrency": 1} for name in ("gemini", "kling", "elevenlabs")
+    }
+    taken = Claim(claimant="other", since=NOON, held=1, wanted=1)
+    mine = Claim(claimant=UID, since=NOON - timedelta(hours=1), wanted=2)
+    film = a_situation().with_channel(a_channel(credentials=accounts)).with_record(phase=Phase.CLAIMED)
+    assert decide(film.but(slot_claims=(taken, mine)).build()).slot_claim == mine
+
+
+@pytest.mark.parametrize(
+    ("earlier", "words"),
+    [
+        ({"cost_usd": Decimal("4.20")}, "of this name paid 4.20 dollars; nothing"),
+        ({"cost_usd": Decimal("4.20"), "unread_usd": Decimal("0.42")}, "4.20 dollars, and perhaps up to 0.42 more;"),
+        ({"unread_usd": Decimal("0.01")}, "paid 0.00 dollars, and perhaps up to 0.01 more;"),
+        (
+            {"cost_usd": Decimal("4.20"), "unread_usd": Decimal("0.42"), "at_work": True},
+            "is still at work and paid 4.20 dollars so far;",
+        ),
+    ],
+)
+def test_a_film_made_anew_is_told_what_those_of_its_name_paid_or_may_have(earlier, words):
+    film = a_situation(attempt=2).with_record().but(admitted=True, earlier=EarlierFilms(attempt=2, **earlier))
+    record = decide(film.build()).record
+    assert (record.phase, record.waiting_reason) == (Phase.QUEUED, "EarlierFilm")
+    assert words in record.message
+    assert "set spec.attempt to 3 to make it anew" in record.message
 
 
 def test_a_run_that_only_writes_the_storyboard_counts_nothing_that_was_written_before():
