@@ -119,6 +119,34 @@ def test_a_film_without_a_slot_looks_again_in_half_a_minute():
     assert (plan.record.waiting_reason, plan.look_again_at) == ("WaitingForSlot", NOON + HALF_A_MINUTE)
 
 
+@pytest.mark.parametrize("reason", ["WaitingForTurn", "NoPrice"])
+def test_a_film_that_is_over_its_budget_still_waits_for_nothing_else(reason):
+    film = a_situation(budgetUSD="1.00").with_record(phase=Phase.BUDGET_EXCEEDED, waiting_reason=reason)
+    record = decide(film.but(money=Money(task_spent_usd=Decimal("0.97"))).build()).record
+    assert (record.phase, record.waiting_reason) == (Phase.BUDGET_EXCEEDED, None)
+    assert "spec.budgetUSD" in record.message
+
+
+def test_a_film_that_is_tried_again_after_its_error_leaves_nothing_of_it():
+    left = {"lost_runs": 4, "step_attempt": 5, "error": "scene 2: SAFETY", "next_attempt_at": NOON + timedelta(hours=1)}
+    film = a_situation(attempt=2).with_record(phase=Phase.VIDEO_ERROR, step=Step.VIDEO_GENERATION, **left)
+    record = decide(film.but(admitted=True).build()).record
+    assert (record.lost_runs, record.step_attempt, record.error, record.next_attempt_at) == (0, 1, None, None)
+
+
+@pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.CLAIMED, Phase.SUSPENDED])
+@pytest.mark.parametrize(("before", "given", "after"), [(3, 2, 3), (3, 3, 3), (3, 4, 4)])
+def test_a_word_is_taken_up_with_what_it_begins_and_never_forgotten(phase, before, given, after):
+    film = a_situation(attempt=given).with_record(phase=phase, attempt=before, resume_phase=Phase.GENERATING_ASSETS)
+    assert decide(film.but(admitted=True).build()).record.attempt == after
+
+
+def test_a_film_that_is_to_go_on_while_its_run_ends_goes_on_as_soon_as_it_has_ended():
+    run = a_run(job_created_at=NOON, stop_requested_at=NOON)
+    plan = decide(a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run).build())
+    assert ([run.outcome for run in plan.runs], plan.again) == ([RunOutcome.STOPPED], True)
+
+
 def test_a_film_keeps_its_place_among_those_that_wait_for_a_slot():
     accounts = {
         name: {"secretRef": {"name": f"{name}-key"}, "concurrency": 1} for name in ("gemini", "kling", "elevenlabs")
