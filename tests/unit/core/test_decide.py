@@ -388,6 +388,29 @@ class TestAnOpenRun:
         situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
         assert not plan_of(situation.seeing(a_job(run), gone)).runs
 
+    def test_the_word_of_an_evicted_pod_counts_once_its_job_makes_no_other(self):
+        run = a_run(job_created_at=NOON)
+        ended = {"running": False, "finished": True, "disrupted": True}
+        pod = a_pod(run, **ended, exit_code=0, termination_message=a_report(run).model_dump_json(by_alias=True))
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        assert plan_of(situation.seeing(a_job(run, active=False), pod)).record.phase is Phase.ASSETS_READY
+
+    @pytest.mark.parametrize("exit_code", [1, 137])
+    def test_a_crash_ends_no_run_while_another_pod_of_it_lives(self, exit_code):
+        run = a_run(job_created_at=NOON)
+        crashed = a_pod(run, uid="first", running=False, finished=True, exit_code=exit_code)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run), crashed, a_pod(run, uid="second", created_at=NOON)))
+        assert (plan.runs, plan.actions, plan.record.step_attempt) == ((), (), 1)
+
+    def test_a_pod_that_was_stopped_at_its_deadline_consumes_an_attempt(self):
+        run = a_run(job_created_at=NOON, permitted_at=NOON, permitted_pod_uid="pod-of-run1")
+        code = FailureClass.INTERRUPTED.exit_code
+        pod = a_pod(run, running=False, finished=True, exit_code=code)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False, failed_reason="DeadlineExceeded"), pod))
+        assert (plan.runs[0].failure_class, plan.record.step_attempt) == (FailureClass.TRANSIENT, 2)
+
     def test_a_crash_is_a_transient_failure(self):
         run = a_run(job_created_at=NOON)
         pod = a_pod(run, running=False, finished=True, exit_code=137)
@@ -459,6 +482,35 @@ class TestAnOpenRun:
         assert "create the Secret key" in late.record.message
         assert late.record.step_attempt == 1
         assert not late.runs
+
+    @pytest.mark.parametrize("foreign", [{"run_id": "other"}, {"step": "sfx_generation"}])
+    def test_a_word_that_is_not_of_this_run_and_this_step_is_none(self, foreign):
+        run = a_run(job_created_at=NOON)
+        word = a_report(run, **foreign).model_dump_json(by_alias=True)
+        pod = a_pod(run, running=False, finished=True, exit_code=0, termination_message=word)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run)
+        plan = plan_of(situation.seeing(a_job(run, active=False), pod))
+        assert (plan.record.phase, plan.reports) == (Phase.GENERATING_ASSETS, ())
+
+    def test_a_pod_that_answers_again_is_told(self):
+        run = a_run(job_created_at=NOON, permitted_at=NOON, permitted_pod_uid="pod-of-run1")
+        record = {"phase": Phase.GENERATING_ASSETS, "waiting_reason": "PodUnreachable"}
+        plan = plan_of(a_situation().with_record(**record).with_runs(run).seeing(a_job(run), a_pod(run)))
+        assert plan.record.waiting_reason is None
+        assert plan.record.message == "the pod that did not answer is gone, or answers again"
+
+    def test_that_a_pod_cannot_start_is_no_second_event_when_its_run_is_closed(self):
+        run = a_run(job_created_at=NOON)
+        record = {"phase": Phase.GENERATING_ASSETS, "waiting_reason": "PodCannotStart"}
+        situation = a_situation().with_record(**record).with_runs(run).seeing(a_job(run), a_pod(run, running=False))
+        plan = plan_of(situation.after(301))
+        assert (plan.record.waiting_reason, plan.events) == ("PodNeverStarted", ())
+
+    def test_an_evicted_pod_is_not_called_one_that_was_never_made(self):
+        run = a_run(job_created_at=NOON)
+        gone = a_pod(run, running=False, finished=True, disrupted=True, exit_code=137)
+        situation = a_situation().with_record(phase=Phase.GENERATING_ASSETS).with_runs(run).seeing(a_job(run), gone)
+        assert plan_of(situation.after(3600)).record.waiting_reason is None
 
     def test_of_a_pod_that_is_held_up_by_something_new_its_own_words_are_told_with_where_to_look(self):
         run = a_run(job_created_at=NOON)
