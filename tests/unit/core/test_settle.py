@@ -175,6 +175,21 @@ def test_only_a_run_that_got_no_permit_is_sure_to_have_paid_nothing():
     assert not settle(permitted, an_early_report(permitted)).runs["run1"].ledger_read
 
 
+def test_a_report_from_before_the_ledger_was_open_forgets_no_money_that_was_told_before():
+    run = a_run(permitted_at=NOON, permitted_pod_uid="pod", spent_usd=Decimal("0.05"))
+    closed = settle(run, an_early_report(run)).runs["run1"]
+    assert (closed.spent_usd, closed.ledger_read) == (Decimal("0.05"), False)
+
+
+def test_a_storyboard_of_a_run_that_failed_is_not_put_on_show():
+    run = a_run(storyboard_only=True, total=0)
+    failure = Failure(failure_class=FailureClass.TRANSIENT, message="Gemini 503")
+    report = a_report(run, outcome="failed", done=0, total=0, storyboard_sha256="ab" * 32, failure=failure)
+    draft = settle(run, report)
+    assert (draft.record.review_gate, draft.record.storyboard_sha256) == (None, None)
+    assert draft.runs["run1"].outcome is RunOutcome.FAILED
+
+
 def test_a_run_that_never_began_to_count_leaves_the_counts_as_they_were():
     run = a_run(done=1, total=2)
     record = a_record(phase=Phase.GENERATING_ASSETS, step_completion_metadata={"assets_generated": 1})

@@ -222,6 +222,15 @@ async def test_of_steps_that_its_own_quality_makes_anew_nothing_is_told_as_kept(
     assert [line for line in history if line.startswith("redo")] == ["redo r1: asset_generation hero-1"]
 
 
+async def test_an_edit_of_one_narration_has_money_for_one_though_the_storyboard_is_written_anew():
+    studio = Studio(edits={"scenes": [{"scene": "2", "narration": "The tide waits."}]})
+    whole = (await studio.comes_to(Step.NARRATION_GENERATION)).reservation_usd
+    await studio.is_shown()
+    await studio.asks(edits={"scenes": [{"scene": "2", "narration": "The tide turns."}]})
+    again = await studio.comes_to(Step.NARRATION_GENERATION)
+    assert 0 < again.reservation_usd < whole / 6
+
+
 async def test_what_its_own_quality_made_anew_is_counted_anew_though_more_was_left_standing_before():
     studio = Studio()
     await studio.is_shown()
