@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,8 +12,8 @@ from videotask_contract.phases import Phase
 from videotask_contract.report import Certainty, Failure, Film, Spend
 from videotask_contract.steps import STEPS, Gate, Step
 from videotask_operator.core.draft import Draft
-from videotask_operator.core.model import RunOutcome
-from videotask_operator.core.settle import settle_report
+from videotask_operator.core.model import DeleteRun, RunOutcome
+from videotask_operator.core.settle import lose_run, settle_report, wait_for_retry
 
 
 def settle(run, report, *, record=None, others=()):
@@ -155,6 +156,57 @@ def test_a_report_cut_to_fit_a_termination_message_gives_the_sum_in_place_of_the
     assert draft.runs["run2"].ledger_read
     assert draft.runs["run2"].spent_usd == Decimal("0.05")
     assert not draft.runs["run1"].ledger_read
+
+
+def test_a_report_speaks_for_the_runs_of_its_own_step_alone():
+    other = a_run(number=1, step=Step.VIDEO_GENERATION, closed_at=NOON, spent_usd=Decimal("0.42"))
+    read = a_run(number=2, closed_at=NOON, spent_usd=Decimal("0.02"), ledger_read=True)
+    draft = settle(a_run(number=3), a_report(a_run(number=3)), others=[other, read])
+    assert (draft.runs["run1"], draft.runs["run2"]) == (other, read)
+
+
+def test_a_report_that_says_done_and_names_a_failure_is_not_done():
+    failure = Failure(failure_class=FailureClass.REFUSED, message="SAFETY", item="hero-1")
+    draft = settle(a_run(), a_report(a_run(), failure=failure))
+    closed = draft.runs["run1"]
+    assert (draft.record.phase, closed.outcome, closed.failure_item) == (Phase.ASSET_ERROR, RunOutcome.FAILED, "hero-1")
+    assert (draft.record.error, draft.record.message) == ("asset_generation: SAFETY", "asset_generation: SAFETY")
+
+
+def test_what_earlier_steps_and_assemblies_made_stays_in_the_record():
+    film = Film(path="film.mp4", duration_seconds=90.5, size_bytes=10, sha256="ab", loudness_lufs=-14)
+    run = a_run(step=Step.VIDEO_ASSEMBLY)
+    record = a_record(phase=Phase.ASSEMBLING, step=Step.VIDEO_ASSEMBLY, storyboard_sha256="cd")
+    shown = settle(run, a_report(run, film=film), record=record).record
+    assert shown.storyboard_sha256 == "cd"
+    again = a_run(step=Step.SFX_GENERATION)
+    redone = replace(shown, phase=Phase.GENERATING_SFX, step=Step.SFX_GENERATION, review_gate=None)
+    assert settle(again, a_report(again), record=redone).record.film == shown.film
+
+
+def test_the_words_of_a_wait_are_those_of_the_latest_failure_of_its_step():
+    said = {"closed_at": NOON, "outcome": RunOutcome.FAILED}
+    first = a_run(number=1, failure_message="Gemini 500", **said)
+    other = a_run(number=2, step=Step.VIDEO_GENERATION, failure_message="Kling 503", **said)
+    failure = Failure(failure_class=FailureClass.TRANSIENT, message="Gemini 503")
+    run = a_run(number=3)
+    draft = settle(run, a_failed_report(run, failure), others=[first, other])
+    assert draft.record.message.endswith(": Gemini 503")
+    later = replace(draft.record, step=Step.VIDEO_GENERATION)
+    waiting = Draft(record=later, runs=draft.runs, now=NOON)
+    wait_for_retry(waiting, max_attempts=5)
+    assert waiting.record.message.endswith(": Kling 503")
+
+
+def test_a_run_that_was_lost_leaves_no_job_and_is_forgotten_once_an_attempt_is_counted():
+    run = a_run()
+    record = a_record(phase=Phase.GENERATING_ASSETS, step=Step.ASSET_GENERATION, lost_runs=2)
+    draft = Draft(record=record, runs={run.run_id: run}, now=NOON)
+    lose_run(draft, run, message="its Job is gone", rules=RULES.retry)
+    assert (draft.actions, draft.record.lost_runs, draft.again) == ([DeleteRun(job_name=run.job_name)], 3, True)
+    failure = Failure(failure_class=FailureClass.TRANSIENT, message="Gemini 503")
+    counted = settle(a_run(number=2), a_failed_report(a_run(number=2), failure), record=draft.record)
+    assert (counted.record.lost_runs, counted.record.step_attempt) == (0, 2)
 
 
 def an_early_report(run):
