@@ -21,7 +21,7 @@ from tests.support.builders import (
 )
 
 from videotask_contract.errors import FailureClass
-from videotask_contract.phases import Phase
+from videotask_contract.phases import ERRORS, TERMINAL, Phase
 from videotask_contract.report import Failure, FinalReport
 from videotask_contract.steps import Gate, Step
 from videotask_operator.core.admission import holds_place
@@ -755,6 +755,12 @@ def test_a_long_film_warns_once():
     warned = warn_of_long_film(record, now=late, long_film_minutes=120)
     assert warned is not None
     assert warn_of_long_film(warned, now=late, long_film_minutes=120) is None
+
+
+@pytest.mark.parametrize("phase", sorted({*ERRORS, *TERMINAL, Phase.SUSPENDED, Phase.BUDGET_EXCEEDED}))
+def test_a_film_that_stands_still_or_is_over_is_not_called_long(phase):
+    record = a_record(phase=phase, pipeline_start_time=NOON)
+    assert warn_of_long_film(record, now=NOON + timedelta(days=9), long_film_minutes=120) is None
 
 
 def test_time_in_an_error_over_budget_or_suspended_is_no_part_of_a_films_duration():

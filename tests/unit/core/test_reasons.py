@@ -270,6 +270,18 @@ class TestEventsOfAFilm:
         plan = decide(film.build())
         assert (plan.record.waiting_reason, plan.events) == (reason, ())
 
+    @pytest.mark.parametrize("reason", ["WaitingForSlot", "ChannelPaused", "FleetPaused", "ChannelBlocked"])
+    def test_its_end_is_noticed_in_half_a_minute_though_nobody_tells_of_it(self, reason):
+        assert decide(dict(SILENT)[reason].build()).look_again_at == NOON + timedelta(seconds=30)
+
+    def test_so_is_the_end_of_anothers_try_of_a_refused_account(self):
+        tried = replace(BLOCK, probe_uid="another")
+        at_work = Claim(claimant="another", since=NOON, held=1, wanted=1)
+        film = a_situation(attempt=2).with_record(phase=Phase.ASSET_ERROR)
+        plan = decide(film.but(account_blocks=(tried,), slot_claims=(at_work,), admitted=True).build())
+        assert (plan.record.waiting_reason, plan.events) == ("ChannelBlocked", ())
+        assert plan.look_again_at == NOON + timedelta(seconds=30)
+
     def test_every_reason_to_wait_is_an_event_or_known_to_be_none(self):
         assert {reason for _, reason, _ in EVENTS} | {reason for reason, _ in SILENT} >= REASONS
 

@@ -89,6 +89,18 @@ def test_a_job_that_outlives_the_wish_to_stop_is_deleted_again_by_its_name_and_l
     assert draft.look_again_at == NOON + timedelta(seconds=5)
 
 
+def test_a_run_that_is_to_stop_is_looked_at_again_at_once_and_its_job_deleted_once():
+    run = a_run(job_created_at=NOON)
+    draft = a_draft(run)
+    assert not end_run(draft, run, observed=seen(a_job(run), a_pod(run)))
+    assert draft.runs[run.run_id].stop_requested_at == NOON
+    assert (draft.actions, draft.look_again_at) == ([DeleteRun(job_name=run.job_name)], NOON + timedelta(seconds=2))
+    asked = draft.runs[run.run_id]
+    later = a_draft(asked)
+    assert not end_run(later, asked, observed=seen(a_job(asked, deleting=True)))
+    assert (later.actions, later.look_again_at) == ([], NOON + timedelta(seconds=5))
+
+
 def test_a_pod_that_outlives_its_job_is_looked_at_later():
     run = a_run(job_created_at=NOON, stop_requested_at=NOON)
     draft = a_draft(run)
