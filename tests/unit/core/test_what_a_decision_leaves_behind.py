@@ -7,13 +7,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from tests.support.builders import NOON, UID, a_channel, a_pod, a_resource, a_run, a_situation, a_storyboard
+from tests.support.builders import NOON, UID, a_channel, a_job, a_pod, a_resource, a_run, a_situation, a_storyboard
 
 from videotask_contract.errors import FailureClass
 from videotask_contract.phases import Phase
 from videotask_contract.steps import Gate, Step
+from videotask_operator.core.changes import content_digest
 from videotask_operator.core.decide import decide
-from videotask_operator.core.model import Claim, EarlierFilms, Money, RunOutcome
+from videotask_operator.core.model import Claim, DeleteRun, EarlierFilms, Money, RunOutcome
 
 HALF_A_MINUTE = timedelta(seconds=30)
 
@@ -232,6 +233,49 @@ def test_what_a_lost_record_left_at_work_is_named():
     left = replace(a_run(number=7), task_uid=UID)
     plan = decide(a_situation().with_record(phase=Phase.CLAIMED).seeing(a_pod(left)).build())
     assert plan.record.message == "waits until the last pod from before its record was lost is gone"
+
+
+def test_a_film_whose_resource_is_gone_is_not_over_while_a_pod_of_its_lost_record_works():
+    left = a_pod(replace(a_run(number=7), task_uid=UID))
+
+    def seeing(pod):
+        return decide(a_situation().with_resource(None).with_record(phase=Phase.SUSPENDED).seeing(pod).build())
+
+    plan = seeing(left)
+    assert (plan.record.phase, plan.record.resource_gone) == (Phase.SUSPENDED, False)
+    assert plan.look_again_at == NOON + timedelta(seconds=5)
+    ended = seeing(replace(left, running=False, finished=True))
+    assert (ended.record.phase, ended.record.resource_gone) == (Phase.CANCELLED, True)
+
+
+ANOTHER_PROMPT = {"edits": {"assets": [{"name": "hero-1", "prompt": "another hero"}]}}
+
+
+def an_opened_run(**run):
+    """Return a film whose first run was opened for what its spec said before its hero was edited."""
+    record = {"phase": Phase.GENERATING_ASSETS, "step": Step.ASSET_GENERATION, "last_run_number": 1}
+    before = content_digest(a_resource().spec)
+    film = a_situation(**ANOTHER_PROMPT).with_record(**record, content_digest=before)
+    return film.with_runs(a_run(**{"job_created_at": None, **run}))
+
+
+def test_a_job_is_never_made_of_more_than_its_run_was_opened_for():
+    plan = decide(an_opened_run().build())
+    assert [type(action) for action in plan.actions] == [DeleteRun], "a Job that nobody saw may be on its way"
+    [run] = plan.runs
+    assert run.is_open
+    film = an_opened_run(stop_requested_at=NOON)
+    [stopped] = decide(film.build()).runs
+    assert (stopped.outcome, stopped.ledger_read, stopped.spent_usd) == (RunOutcome.STOPPED, True, 0)
+    anew = decide(film.with_runs(stopped).build())
+    assert anew.record.content_digest == content_digest(a_resource(**ANOTHER_PROMPT).spec)
+
+
+def test_a_run_whose_job_was_made_goes_on_when_its_film_is_changed():
+    run = a_run(job_created_at=NOON)
+    plan = decide(an_opened_run(job_created_at=NOON).seeing(a_job(run), a_pod(run)).build())
+    assert plan.actions == ()
+    assert "taken up when run 1 has ended" in plan.record.message
 
 
 def test_a_film_is_not_cancelled_while_a_pod_of_its_lost_record_works():

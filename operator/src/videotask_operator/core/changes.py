@@ -297,6 +297,12 @@ def tell_of_pending_change(draft: Draft, spec: VideoTaskSpec, run: RunRecord) ->
         draft.change(waiting_reason=None, message=f"run {run.number} goes on")
 
 
+def is_changed(record: TaskRecord, spec: VideoTaskSpec) -> bool:
+    """Tell whether a spec asks for other content than was taken up last."""
+    change = find_change(record, spec)
+    return change is not None and bool(change.steps)
+
+
 def refuse_change_of_final(draft: Draft, spec: VideoTaskSpec) -> None:
     """Say that nothing is changed about a film that is over with; it stays as it is."""
     record = draft.record

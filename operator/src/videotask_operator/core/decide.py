@@ -27,6 +27,7 @@ from videotask_operator.core.changes import (
     content_digest,
     edited,
     finished_items,
+    is_changed,
     marks_of_first_run,
     refuse_change_of_final,
     refuse_content,
@@ -175,6 +176,9 @@ def _retire(draft: Draft, situation: Situation) -> None:
     """The resource is gone or re-created: end what runs, then end the record."""
     run = draft.open_run
     if run is not None and not end_run(draft, run, observed=situation.observed):
+        return
+    if _has_unknown_pods(draft, situation):
+        draft.look_again(draft.now + timedelta(seconds=5))  # as when a person stops it
         return
     if draft.record.phase not in TERMINAL:
         if draft.record.phase is Phase.APPROVED:
@@ -470,6 +474,11 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
         if end_run(draft, run, observed=situation.observed):
             draft.again = True
         return
+    is_made = run.job_created_at is not None or any(job.run_id == run.run_id for job in situation.observed.jobs)
+    if task is not None and task.spec is not None and not is_made and is_changed(draft.record, task.spec):
+        # A Job that is made now would be given what the run was not opened for, and nobody would know.
+        end_run(draft, run, observed=situation.observed)
+        return
     watch_run(
         draft,
         run,
@@ -481,7 +490,6 @@ def _watch(draft: Draft, situation: Situation, run: RunRecord) -> None:
     )
     if draft.open_run is None:
         return
-    is_made = run.job_created_at is not None or any(job.run_id == run.run_id for job in situation.observed.jobs)
     if task is not None and task.spec is not None and not is_made:
         _name_missing_channel_of_job(draft, situation, task.spec)
 
