@@ -279,7 +279,7 @@ class TestMoney:
         assert "perDayUSD" in plan.record.message
 
     def test_a_raised_budget_goes_on(self):
-        record = {"phase": Phase.BUDGET_EXCEEDED, "resume_phase": Phase.CLAIMED}
+        record = {"phase": Phase.BUDGET_EXCEEDED}
         richer = a_situation(budgetUSD="2.00").with_record(**record).but(money=Money(task_spent_usd=Decimal(1)))
         waits = plan_of(richer)
         assert (waits.record.phase, waits.wants_turn, waits.runs) == (Phase.BUDGET_EXCEEDED, True, ())
@@ -773,7 +773,7 @@ def test_time_in_an_error_over_budget_or_suspended_is_no_part_of_a_films_duratio
         assert (back.waiting_since, back.waited_seconds) == (None, 7200)
         late = NOON + timedelta(minutes=121)
         assert warn_of_long_film(back, now=late, long_film_minutes=120) is None
-    over = a_record(phase=Phase.BUDGET_EXCEEDED, resume_phase=Phase.COMPOSITES_READY, **base)
+    over = a_record(phase=Phase.BUDGET_EXCEEDED, **base)
     back = plan_of(a_situation().with_record(**_fields(over)).but(admitted=True).after(60)).record
     assert (back.phase, back.waiting_since, back.waited_seconds) == (Phase.GENERATING_VIDEO, None, 60)
 

@@ -243,7 +243,7 @@ def test_a_film_whose_resource_is_gone_is_not_over_while_a_pod_of_its_lost_recor
 
     plan = seeing(left)
     assert (plan.record.phase, plan.record.resource_gone) == (Phase.SUSPENDED, False)
-    assert plan.look_again_at == NOON + timedelta(seconds=5)
+    assert plan.look_again_at == NOON + timedelta(seconds=2)
     ended = seeing(replace(left, running=False, finished=True))
     assert (ended.record.phase, ended.record.resource_gone) == (Phase.CANCELLED, True)
 

@@ -290,8 +290,8 @@ def tell_of_pending_change(draft: Draft, spec: VideoTaskSpec, run: RunRecord) ->
     record = draft.record
     if record.waiting_reason not in {None, PENDING}:
         return
-    change = find_change(record, spec)
-    if change is not None and change.steps:
+    change = _change_of_content(record, spec)
+    if change is not None:
         draft.wait(PENDING, f"{describe(change, spec)}: taken up when run {run.number} has ended")
     elif record.waiting_reason == PENDING:
         draft.change(waiting_reason=None, message=f"run {run.number} goes on")
@@ -299,15 +299,19 @@ def tell_of_pending_change(draft: Draft, spec: VideoTaskSpec, run: RunRecord) ->
 
 def is_changed(record: TaskRecord, spec: VideoTaskSpec) -> bool:
     """Tell whether a spec asks for other content than was taken up last."""
+    return _change_of_content(record, spec) is not None
+
+
+def _change_of_content(record: TaskRecord, spec: VideoTaskSpec) -> Change | None:
     change = find_change(record, spec)
-    return change is not None and bool(change.steps)
+    return change if change is not None and change.steps else None
 
 
 def refuse_change_of_final(draft: Draft, spec: VideoTaskSpec) -> None:
     """Say that nothing is changed about a film that is over with; it stays as it is."""
     record = draft.record
-    change = find_change(record, spec)
-    if change is not None and change.steps:
+    change = _change_of_content(record, spec)
+    if change is not None:
         why = "an approved film is final" if record.phase is Phase.COMPLETED else f"the film is {record.phase.value}"
         words = f"{describe(change, spec)} is refused: {why}; make a new VideoTask for another version"
         draft.wait(FINAL, words, warn=True)
@@ -386,7 +390,7 @@ def _send_back(draft: Draft, step: Step, change: Change, words: str) -> None:
         approved_gates=record.approved_gates - _gates_asked_again(step, change),
     )
     if record.phase is Phase.BUDGET_EXCEEDED:
-        draft.change(message=words, waiting_reason=None, resume_phase=TRAITS[step].working)
+        draft.change(message=words, waiting_reason=None)
     else:
         draft.move(TRAITS[step].working, words)
 

@@ -60,6 +60,7 @@ from videotask_operator.core.slots import decide_grant
 from videotask_operator.core.watch_run import POD_CANNOT_START, UNREACHABLE, end_run, watch_run
 
 _LOOK_AGAIN_SECONDS = 30
+_LOOK_FOR_LAST_POD_SECONDS = 2
 _STEPS_WORDS = 220
 """Of a step's own message, where the command that mends it must stand beside it in a status of 500 characters."""
 INVALID_SPEC_PENDING = "InvalidSpecPending"
@@ -147,10 +148,13 @@ def _end_unknown_jobs(draft: Draft, situation: Situation) -> None:
             draft.actions.append(DeleteRun(job_name=job.name))
 
 
-def _has_unknown_pods(draft: Draft, situation: Situation) -> bool:
-    """Tell whether a pod of a lost record still works in the task's folder."""
+def _waits_for_unknown_pods(draft: Draft, situation: Situation) -> bool:
+    """Wait while a pod of a lost record works in the task's folder; its Job, which nobody knows, is ended already."""
     unknown = [pod for pod in situation.observed.pods if pod.run_id not in draft.runs and not pod.finished]
-    return any(number_of_job(pod.job_name, uid=draft.record.uid) is not None for pod in unknown)
+    is_found = any(number_of_job(pod.job_name, uid=draft.record.uid) is not None for pod in unknown)
+    if is_found:
+        draft.look_again(draft.now + timedelta(seconds=_LOOK_FOR_LAST_POD_SECONDS))
+    return is_found
 
 
 def _chosen_takes(spec: VideoTaskSpec) -> dict[str, dict[str, int]]:
@@ -177,8 +181,7 @@ def _retire(draft: Draft, situation: Situation) -> None:
     run = draft.open_run
     if run is not None and not end_run(draft, run, observed=situation.observed):
         return
-    if _has_unknown_pods(draft, situation):
-        draft.look_again(draft.now + timedelta(seconds=5))  # as when a person stops it
+    if _waits_for_unknown_pods(draft, situation):
         return
     if draft.record.phase not in TERMINAL:
         if draft.record.phase is Phase.APPROVED:
@@ -314,8 +317,7 @@ def _stop(draft: Draft, situation: Situation, wanted: DesiredState) -> None:
         if draft.record.waiting_reason != UNREACHABLE:
             draft.change(message=f"{wanted.value}: waits until its pod is gone")
         return
-    if _has_unknown_pods(draft, situation):
-        draft.look_again(draft.now + timedelta(seconds=5))  # its Job is ended already, like all that no record knows
+    if _waits_for_unknown_pods(draft, situation):
         return
     if target is Phase.SUSPENDED:
         draft.change(resume_phase=draft.record.phase)
@@ -375,7 +377,7 @@ def _retry_after_error(draft: Draft, situation: Situation, spec: VideoTaskSpec, 
 
 
 def _queue(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> None:
-    hindrance = _hindrance(situation)
+    hindrance = _hindrance(situation, spec)
     if hindrance is not None:
         reason, message = hindrance
         draft.wait(reason, message, until=draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS), warn=True)
@@ -410,14 +412,8 @@ def _is_laid_aside(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> b
     return bool(found)
 
 
-def _hindrance(situation: Situation) -> tuple[str, str] | None:
+def _hindrance(situation: Situation, spec: VideoTaskSpec) -> tuple[str, str] | None:
     """Return reason and message of what keeps a queued task from being claimed, whatever the caps say."""
-    task = situation.observed.task
-    if task is None or task.spec is None:
-        return "InvalidSpec", f"the spec breaks the contract: {task.spec_error if task else 'no resource'}"
-    spec = task.spec
-    if spec.state is not DesiredState.RUNNING:
-        return "NotRunning", f"spec.state is {spec.state.value}"
     found = _channel_hindrance(situation, spec)
     if found is not None:
         return found
@@ -509,9 +505,8 @@ def _open_next_run(draft: Draft, situation: Situation, spec: VideoTaskSpec) -> N
     if step is None or _waits_for_retry(draft, situation, spec):
         return
     record = draft.record
-    if _has_unknown_pods(draft, situation):
+    if _waits_for_unknown_pods(draft, situation):
         draft.change(message="waits until the last pod from before its record was lost is gone")
-        draft.look_again(draft.now + timedelta(seconds=2))
         return
     hindrance = _channel_hindrance(situation, spec)
     channel = _films_channel(draft, situation)
@@ -728,7 +723,6 @@ def _exceed_budget(draft: Draft, step: Step, refusal: str) -> None:
     if draft.record.phase is Phase.BUDGET_EXCEEDED:
         draft.change(message=words, waiting_reason=None)
     else:
-        draft.change(resume_phase=draft.record.phase)
         draft.move(Phase.BUDGET_EXCEEDED, words)
         draft.warn("BudgetExceeded", words)
     draft.look_again(draft.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))

@@ -201,7 +201,7 @@ class TaskRecord:
     last_run_number: int = 0
     next_attempt_at: datetime | None = None
     resume_phase: Phase | None = None
-    """Where a suspended task, or one over its budget, goes back to."""
+    """Where a suspended task goes back to."""
     claimed_at: datetime | None = None
     pipeline_start_time: datetime | None = None
     pipeline_end_time: datetime | None = None

@@ -148,7 +148,6 @@ def fail_run(draft: Draft, run: RunRecord, *, failure_class: FailureClass, messa
             draft.change(step_attempt=attempt + 1, lost_runs=0, next_attempt_at=retry.at)
             wait_for_retry(draft, max_attempts=rules.max_attempts)
         case Verdict.OVER_BUDGET:
-            draft.change(resume_phase=TRAITS[run.step].working)
             draft.move(Phase.BUDGET_EXCEEDED, words)
             draft.warn("BudgetExceeded", words)
         case Verdict.ERROR:

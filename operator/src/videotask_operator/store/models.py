@@ -114,7 +114,7 @@ tasks: Final = Table(
     Column("lost_runs", Integer, nullable=False, comment="runs of the current attempt that were lost"),
     Column("last_run_number", Integer, nullable=False, comment="highest run number given out; never reused"),
     _moment("next_attempt_at", "not before this moment is the next run opened"),
-    _text("resume_phase", "phase that a suspended task, or one over its budget, goes back to"),
+    _text("resume_phase", "phase that a suspended task goes back to"),
     Column("waited_seconds", BigInteger, nullable=False, comment="spent waiting for people; no part of the duration"),
     _moment("waiting_since", "since when it waits for a person; NULL while it works"),
     _text("review_gate", "gate on show"),
