@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -35,23 +35,32 @@ _PART_SECONDS = 120
 # --- what is told at the end --------------------------------------------------------------------------------------
 
 
+class Recovery(NamedTuple):
+    """What came after a fault, in seconds from its end."""
+
+    permit: float
+    """Until a pod of the film had its start permit."""
+    job: float | None
+    """Until the operator made that pod's Job, to the second; None where it was made before the fault ended."""
+
+
 @dataclass(slots=True)
 class FaultTable:
     """A line for each fault; the fixture `table` prints it after the module."""
 
-    lines: list[tuple[str, float, float, Film]] = field(default_factory=list)
-    """Fault, seconds until work went on, seconds until a bare pod started, film."""
+    lines: list[tuple[str, Recovery, float, Film]] = field(default_factory=list)
+    """Fault, how work went on, seconds until a bare pod started, film."""
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Bill and result of each film, by its uid."""
     durations: set[str] = field(default_factory=set)
 
-    def add(self, fault: str, seconds: float, film: Film, *, bare_pod_seconds: float = 0.0) -> None:
-        """Note that work went on so many seconds after the end of this fault.
+    def add(self, fault: str, recovery: Recovery, film: Film, *, bare_pod_seconds: float = 0.0) -> None:
+        """Note how work went on after the end of this fault.
 
         After a fault of the cluster itself no pod of anybody's starts for a while; that is not counted as ours.
         """
-        self.lines.append((fault, seconds, bare_pod_seconds, film))
-        ours = seconds - bare_pod_seconds
+        self.lines.append((fault, recovery, bare_pod_seconds, film))
+        ours = recovery.permit - bare_pod_seconds
         assert ours <= RECOVERY_SECONDS, f"{fault}: work went on {ours:.1f} s after it could"
 
     def close(self, film: Film, bill_usd: Decimal, planned_usd: Decimal) -> None:
@@ -61,34 +70,42 @@ class FaultTable:
         self.results[film.uid] = (f"{bill_usd:.4f} of {planned_usd:.4f}", "the same film, nothing paid twice")
 
     def __str__(self) -> str:
-        rows = [("fault", "work goes on after", "a bare pod after", "bill (USD)", "result")]
-        for fault, seconds, bare_pod_seconds, film in self.lines:
+        rows = [("fault", "next Job after", "work goes on after", "a bare pod after", "bill (USD)", "result")]
+        for fault, recovery, bare_pod_seconds, film in self.lines:
             bill, result = self.results.get(film.uid, ("", "NOT FINISHED"))
+            job = "there already" if recovery.job is None else f"{recovery.job:.0f} s"
             bare = f"{bare_pod_seconds:.1f} s" if bare_pod_seconds else "-"
-            rows.append((fault, f"{seconds:.1f} s", bare, bill, result))
+            rows.append((fault, job, f"{recovery.permit:.1f} s", bare, bill, result))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
         )
 
 
-def work_goes_on(film: Film, ended_at: datetime) -> float:
-    """Wait until a pod of the film that began after the fault has its start permit; return the seconds until then.
+def work_goes_on(film: Film, ended_at: datetime) -> Recovery:
+    """Wait until a pod of the film that began after the fault has its start permit; return how long it took.
 
     For that the record, the API server, the node and the report endpoint must all be at work again.
     """
-    query = "SELECT min(permitted_at) AS at FROM step_runs WHERE task_uid = %s AND permitted_at > %s"
+    query = (
+        "SELECT permitted_at, job_created_at FROM step_runs WHERE task_uid = %s AND permitted_at > %s "
+        "ORDER BY permitted_at LIMIT 1"
+    )
 
-    def permitted() -> datetime | None:
+    def permitted() -> list[dict[str, Any]]:
         with contextlib.suppress(psycopg.Error, AssertionError, OSError):
-            return film.studio.sql(query, film.uid, ended_at)[0]["at"]
-        return None
+            return film.studio.sql(query, film.uid, ended_at)
+        return []
 
     try:
-        at = eventually(f"{film.name} goes on", permitted, timeout_seconds=_PART_SECONDS)
+        [run] = eventually(f"{film.name} goes on", permitted, timeout_seconds=_PART_SECONDS)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{film.story()}") from None
-    return (at - ended_at).total_seconds()
+    job_seconds = (run["job_created_at"] - ended_at).total_seconds() if run["job_created_at"] else None
+    return Recovery(
+        permit=(run["permitted_at"] - ended_at).total_seconds(),
+        job=None if job_seconds is None or job_seconds <= -1 else max(job_seconds, 0),
+    )
 
 
 def bare_pod_starts(studio: Studio, namespace: str, ended_at: datetime) -> float:
