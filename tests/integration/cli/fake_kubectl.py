@@ -11,7 +11,7 @@ STORE = Path(os.environ["FAKE_CLUSTER"])
 FLAGS_WITH_VALUE = {"--context", "--kubeconfig", "-n", "-o", "-p", "-l", "-c"}
 
 
-def main():  # noqa: C901, PLR0912  one case for each thing that is asked
+def main():  # noqa: C901, PLR0912, PLR0915  one case for each thing that is asked
     words = sys.argv[1:]
     values, rest = {}, []
     while words:
@@ -26,6 +26,7 @@ def main():  # noqa: C901, PLR0912  one case for each thing that is asked
     with (STORE.parent / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps(sys.argv[1:]) + "\n")
     store = json.loads(STORE.read_text())
+    happens(store, rest)
     match rest:
         case ["config", "view", *_]:
             print("films", end="")
@@ -69,6 +70,18 @@ def main():  # noqa: C901, PLR0912  one case for each thing that is asked
             print("ran:", *others)
         case _:
             fail(f"error: the fake knows no {rest}")
+
+
+def happens(store, rest):
+    """Let happen what was planned for this look at the films: the server is away, or a film is deleted."""
+    if rest[:2] != ["get", "videotasks.videotask.dev"] or not store.get("looks"):
+        return
+    what = store["looks"].pop(0)
+    if what == "deleted":
+        store["tasks"].pop("heron")
+    STORE.write_text(json.dumps(store))
+    if what == "away":
+        fail("The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?")
 
 
 def archive(volume, name, *, is_cut):

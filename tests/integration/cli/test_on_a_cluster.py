@@ -8,13 +8,17 @@ import os
 import pty
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from tests.support.builders import UID, a_spec, a_storyboard
 
+import videotask_operator.cli.cluster
 from videotask_operator.cli.__main__ import main
+from videotask_operator.cli.cluster import ClusterPlace
 from videotask_operator.cli.exits import CommandExit
+from videotask_operator.cli.kubectl import Kubectl
 
 REVIEW = {"gate": "final", "round": 2, "requestedAt": "2026-11-21T11:30:00Z", "command": "kubectl …"}
 
@@ -158,6 +162,38 @@ def test_a_watch_shows_each_state_once_and_ends_where_it_was_to(cluster, capsys)
 
 def test_a_film_that_ends_otherwise_than_it_was_waited_for_is_no_success(cluster):
     assert main(["get", "heron", "-w", "--until", "Approved"]) == CommandExit.NOT_NOW
+
+
+def test_a_watch_outlives_a_server_that_is_away_for_a_moment(cluster, capsys, monkeypatch):
+    monkeypatch.setattr(videotask_operator.cli.cluster, "_WATCH_AGAIN_SECONDS", 0.05)
+    cluster.store["looks"] = ["there", "away", "away", "there", "away"]
+    cluster.save()
+    assert main(["get", "heron", "-w", "--until", "Completed", "-o", "name"]) == CommandExit.DONE, capsys.readouterr()
+
+
+def test_a_server_that_is_away_from_the_first_look_on_is_told_at_once(cluster, capsys):
+    cluster.store["looks"] = ["away"]
+    cluster.save()
+    assert main(["get", "heron", "-w"]) == CommandExit.FAILED
+    assert "is it the right cluster" in capsys.readouterr().err
+
+
+def test_a_film_that_is_deleted_between_two_watches_is_gone(cluster, capsys, monkeypatch):
+    monkeypatch.setattr(videotask_operator.cli.cluster, "_WATCH_AGAIN_SECONDS", 0.05)
+    cluster.store["looks"] = ["there", "there", "away", "away", "deleted"]  # the second look is for the title
+    cluster.save()
+    assert main(["get", "heron", "-w", "--until", "Completed"]) == CommandExit.NOT_NOW, capsys.readouterr()
+
+
+def test_of_all_films_too_the_one_that_is_deleted_between_two_watches_is_gone(cluster, monkeypatch):
+    monkeypatch.setattr(videotask_operator.cli.cluster, "_WATCH_AGAIN_SECONDS", 0.05)
+    cluster.store["looks"] = ["there", "away", "deleted"]
+    cluster.save()
+    seen = ClusterPlace(kubectl=Kubectl(), given_namespace="films").watch()
+    assert [[(look.task.name, look.is_gone) for look in looks] for looks in islice(seen, 2)] == [
+        [("heron", False)],
+        [("heron", True)],
+    ]
 
 
 def test_names_and_lists_are_printed_for_programs(cluster, capsys):

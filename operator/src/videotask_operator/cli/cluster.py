@@ -17,11 +17,13 @@ from videotask_contract.resources import LABEL_STEP, LABEL_TASK_UID
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Storyboard
 from videotask_operator.cli.change import Change, guard, patch_text
+from videotask_operator.cli.exits import NoSuchTaskError
 from videotask_operator.cli.fetch import fetch_film, fetch_parts
 from videotask_operator.cli.kubectl import Kubectl, KubectlError
 from videotask_operator.cli.place import BuildChange, Event, Seen, no_such_task
 from videotask_operator.cli.task import Task, parse_time
 
+_Key = tuple[str, str]
 RESOURCE: Final = "videotasks.videotask.dev"
 _OPERATOR_PODS: Final = "app.kubernetes.io/name=videotask-operator,app.kubernetes.io/component=operator"
 _CHANGE_TRIES: Final = 8
@@ -105,17 +107,24 @@ class ClusterPlace:
         raise TransientError(f"{name} was changed by others {_CHANGE_TRIES} times meanwhile; try again")
 
     def watch(self, name: str | None = None, *, all_namespaces: bool = False) -> Iterator[list[Seen]]:
-        """Yield what `kubectl get --watch` sees; a watch that breaks is begun again."""
+        """Yield what `kubectl get --watch` sees; one that breaks is begun again and tells who is gone."""
+        # The first look is its own: it tells at once what is wrong, and which names there are.
+        tasks = self._look(name, all_namespaces=all_namespaces)
+        known = {_key(task): task for task in tasks}
+        yield [Seen(task) for task in tasks]
         tries = 0
         while True:
-            # The first look is its own: it tells at once what is wrong, and which names there are.
-            tasks = [self.get_task(name)] if name else self.list_tasks(all_namespaces=all_namespaces)
-            yield [Seen(task) for task in tasks]
-            with suppress(KubectlError):
+            with suppress(KubectlError, TransientError):
                 for seen in self._watch_once(name, all_namespaces=all_namespaces):
                     tries = 0
+                    known[_key(seen.task)] = seen.task
+                    if seen.is_gone:
+                        del known[_key(seen.task)]
                     yield [seen]
-            tries = self._pause(tries)
+            found, tries = self._look_again(name, tries, all_namespaces=all_namespaces)
+            gone = [Seen(task, is_gone=True) for key, task in known.items() if key not in found]
+            known = found
+            yield [*gone, *(Seen(task) for task in found.values())]
 
     def events(self, task: Task) -> list[Event]:
         """Return the task's events, oldest first."""
@@ -192,12 +201,22 @@ class ClusterPlace:
                 if event.get("type") in {"ADDED", "MODIFIED", "DELETED"}:
                     yield Seen(Task(event["object"]), is_gone=event["type"] == "DELETED")
 
-    @staticmethod
-    def _pause(tries: int) -> int:
-        if tries >= _WATCH_TRIES:
-            raise TransientError("the API server has not answered for some minutes; try again")
-        time.sleep(_WATCH_AGAIN_SECONDS)
-        return tries + 1
+    def _look(self, name: str | None, *, all_namespaces: bool) -> list[Task]:
+        return [self.get_task(name)] if name else self.list_tasks(all_namespaces=all_namespaces)
+
+    def _look_again(self, name: str | None, tries: int, *, all_namespaces: bool) -> tuple[dict[_Key, Task], int]:
+        """Return what is there once the API server answers, and how often it was asked in vain."""
+        complaint = "nothing"
+        while tries < _WATCH_TRIES:
+            time.sleep(_WATCH_AGAIN_SECONDS)
+            tries += 1
+            try:
+                return {_key(task): task for task in self._look(name, all_namespaces=all_namespaces)}, tries
+            except NoSuchTaskError:
+                return {}, tries
+            except VideoTaskError as error:
+                complaint = error.message
+        raise TransientError(f"the API server has not answered for some minutes; try again. It said last: {complaint}")
 
     def _operator_pod(self) -> tuple[str, str]:
         scope = ("-n", self.operator_namespace) if self.operator_namespace else None
@@ -247,6 +266,10 @@ def _is_whole(data: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.end < len(data)
     return True
+
+
+def _key(task: Task) -> _Key:
+    return task.namespace, task.name
 
 
 def _event(item: dict[str, Any]) -> Event:
