@@ -113,7 +113,10 @@ def patch(store, name, wanted):
     if store["refuses"]:
         fail(store["refuses"])
     task["spec"] = merge(task["spec"], wanted["spec"])
+    loses = store.pop("loses", "")
     STORE.write_text(json.dumps(store))
+    if loses:
+        fail(loses)
     print(json.dumps(task))
 
 

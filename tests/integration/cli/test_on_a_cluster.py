@@ -113,6 +113,38 @@ def test_a_change_that_always_meets_another_version_says_so_and_ends(cluster, ca
     assert "changed by others 8 times" in capsys.readouterr().err
 
 
+LOST = 'error: Patch "https://10.0.0.1:6443/…": read tcp 10.0.0.9:50022->10.0.0.1:6443: read: connection reset by peer'
+
+
+def test_a_redo_whose_answer_was_lost_is_found_and_not_asked_for_twice(cluster, capsys):
+    cluster.store["loses"] = LOST
+    cluster.save()
+    assert main(["redo", "heron", "clips:2"]) == CommandExit.DONE
+    assert "asked for new takes of clip 2" in capsys.readouterr().out
+    assert len(cluster.patches()) == 1
+
+
+def test_where_it_cannot_be_seen_whether_a_redo_arrived_one_is_told_to_repeat_that_very_request(cluster, capsys):
+    cluster.store |= {"loses": LOST, "looks": ["there", "away"]}
+    cluster.save()
+    assert main(["redo", "heron", "clips:2", "narrations"]) == CommandExit.FAILED
+    complaint = capsys.readouterr().err
+    request = cluster.spec["redo"]["request"]
+    assert "may have been made all the same" in complaint
+    assert f"--request {request}" in complaint
+    cluster.store = json.loads((cluster.folder / "cluster.json").read_text())
+    assert main(["redo", "heron", "narrations", "clips:2", "--request", request]) == CommandExit.DONE
+    assert "were asked for already" in capsys.readouterr().out
+    assert len(cluster.patches()) == 1
+
+
+def test_a_refusal_stays_a_refusal(cluster, capsys):
+    cluster.store["refuses"] = 'The VideoTask "heron" is invalid: spec.redo: too much'
+    cluster.save()
+    assert main(["redo", "heron", "clips:2"]) == CommandExit.FAILED
+    assert "spec.redo: too much" in capsys.readouterr().err
+
+
 def test_an_unknown_name_tells_names_that_are_near(cluster, capsys):
     assert main(["describe", "herno"]) == CommandExit.NOT_FOUND
     assert "no VideoTask 'herno' in namespace films; did you mean heron?" in capsys.readouterr().err

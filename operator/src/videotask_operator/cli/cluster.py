@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
-from videotask_contract.errors import PermanentError, TransientError, VideoTaskError
+from videotask_contract.errors import OutcomeUnknownError, PermanentError, TransientError, VideoTaskError
 from videotask_contract.resources import LABEL_STEP, LABEL_TASK_UID
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Storyboard
-from videotask_operator.cli.change import Change, guard, patch_text
+from videotask_operator.cli.change import Change, guard, merge, patch_text
 from videotask_operator.cli.exits import NoSuchTaskError
 from videotask_operator.cli.fetch import fetch_film, fetch_parts
 from videotask_operator.cli.kubectl import Kubectl, KubectlError
@@ -27,6 +27,8 @@ _Key = tuple[str, str]
 RESOURCE: Final = "videotasks.videotask.dev"
 _OPERATOR_PODS: Final = "app.kubernetes.io/name=videotask-operator,app.kubernetes.io/component=operator"
 _CHANGE_TRIES: Final = 8
+_IN_DOUBT: Final = frozenset({"", "Timeout", "ServerTimeout", "InternalError", "ServiceUnavailable"})
+"""Words of an API server, or of none, after which a patch may have been made all the same."""
 _WATCH_AGAIN_SECONDS: Final = 2.0
 _WATCH_TRIES: Final = 150
 """Five minutes of an API server that does not answer, then the watch gives up."""
@@ -99,9 +101,13 @@ class ClusterPlace:
             )
             try:
                 return Task(json.loads(self.kubectl.run(*words))), change
+            except TransientError as error:
+                return self._arrived(name, patch, error), change
             except KubectlError as error:
                 if _LACKS_VERB in error.said:
                     raise self._told_who_can_help(error) from error
+                if error.reason in _IN_DOUBT:
+                    return self._arrived(name, patch, _explained(error)), change
                 if error.reason != "Conflict":
                     raise _explained(error) from error
         raise TransientError(f"{name} was changed by others {_CHANGE_TRIES} times meanwhile; try again")
@@ -178,6 +184,19 @@ class ClusterPlace:
     def fetch_parts(self, task: Task, target: Path, parts: Sequence[str]) -> None:
         """Copy parts of the film's folder by a short-lived pod."""
         fetch_parts(task.resource, parts=parts, target=target, kubectl=self.kubectl)
+
+    def _arrived(self, name: str, patch: Mapping[str, Any], error: VideoTaskError) -> Task:
+        """Return the task if a patch whose answer was lost stands in it; else raise the error that hid its fate."""
+        try:
+            task = self.get_task(name)
+        except VideoTaskError as blind:
+            raise OutcomeUnknownError(
+                f"{error.message}. It may have been made all the same, and {name} cannot be looked at now: see "
+                f"`videotask describe {name}{self.flags}` before you give the command again"
+            ) from blind
+        if merge(task.spec, patch["spec"]) != task.spec:
+            raise error
+        return task
 
     def _told_who_can_help(self, error: KubectlError) -> PermanentError:
         user = self.user() or "NAME"

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from videotask_contract import VERSION, layout
 from videotask_contract.changes import PAID_STEPS
-from videotask_contract.errors import BadInputError
+from videotask_contract.errors import BadInputError, OutcomeUnknownError
 from videotask_operator.cli.change import Change, patch_text
 from videotask_operator.cli.cluster import RESOURCE, ClusterPlace
 from videotask_operator.cli.completion import completion_script
@@ -124,9 +124,16 @@ def redo(options: argparse.Namespace) -> CommandExit:
     place = open_place(options)
     steps = parse_redo(options.items)
     request = options.request or name_request(steps, now=datetime.now(UTC), token=secrets.token_hex(2))
-    return _change(
-        place, options, lambda task: ask_redo(task, steps, request=request, storyboard=place.load_storyboard(task))
-    )
+
+    def build(task: Task) -> Change:
+        return ask_redo(task, steps, request=request, storyboard=place.load_storyboard(task))
+
+    try:
+        return _change(place, options, build)
+    except OutcomeUnknownError as error:
+        raise OutcomeUnknownError(
+            f"{error.message}; with --request {request} the same request is never paid for twice"
+        ) from error
 
 
 def take(options: argparse.Namespace) -> CommandExit:

@@ -30,16 +30,22 @@ def name_request(steps: Sequence[RedoStep], *, now: datetime, token: str) -> str
 def ask_redo(task: Task, steps: Sequence[RedoStep], *, request: str, storyboard: Storyboard | None) -> Change:
     """Return the request for new takes of these items; takes chosen for them are let go in the same patch.
 
-    A request that the operator has not taken up yet is kept: its items are asked for together with these. Raises
-    BadInputError when the storyboard has no such item, or the request id was used before.
+    A request that the operator has not taken up yet is kept: its items are asked for together with these. The very
+    request that waits changes nothing, so a command with an id of its own may be given again. Raises BadInputError
+    when the storyboard has no such item, or the request id was used before.
     """
     refuse_when_over(task, "made anew")
     for step in steps:
         for item in step.items:
             check_item(storyboard, step.step, item, field=f"{step.step.value}:{item}")
     before = task.redo
+    is_waiting = before is not None and before.request == request and not task.is_redo_honoured
+    if before is not None and is_waiting and _sets(before.steps) == _sets(steps):
+        return Change(patch=None, words=f"new takes of {_words(steps)} were asked for already (request {request})")
     if request in task.honoured_requests or (before is not None and before.request == request):
-        raise BadInputError(f"spec.redo.request: {request!r} was asked for already; give another --request")
+        raise BadInputError(
+            f"spec.redo.request: {request!r} was asked for already; to have more made and paid, give another --request"
+        )
     waiting = () if task.is_redo_honoured else _redo_of(task)
     wanted = _union(waiting, steps)
     fields: dict[str, Any] = {"redo": _json_redo(request, wanted)}
@@ -91,6 +97,10 @@ def _union(first: Sequence[RedoStep], second: Sequence[RedoStep]) -> tuple[RedoS
         else:
             found[one.step] = tuple(dict.fromkeys((*(known or ()), *one.items)))
     return tuple(RedoStep(step=step, items=items) for step, items in found.items())
+
+
+def _sets(steps: Sequence[RedoStep]) -> dict[Step, frozenset[str]]:
+    return {one.step: frozenset(one.items) for one in steps}
 
 
 def _redo_of(task: Task) -> tuple[RedoStep, ...]:
