@@ -303,6 +303,23 @@ def test_a_storyboard_that_came_cut_is_told_and_never_kept(cluster, capsys, tmp_
     assert cluster.pods_left == []
 
 
+NO_POD = "error: timed out waiting for the condition on pods/fetch-1"
+
+
+@pytest.mark.parametrize("events", [None, [{"type": "Warning", "reason": "Failed", "message": "no such image step:1"}]])
+def test_a_reader_that_does_not_start_is_told_with_its_events_for_its_pod_is_gone(cluster, capsys, tmp_path, events):
+    cluster.generate(**{"storyboard.json": "{}"})
+    cluster.store |= {"refuses": NO_POD} | ({"events": events} if events else {})
+    cluster.save()
+    assert main(["fetch", "heron", "--storyboard", "-o", str(tmp_path / "x.json")]) == CommandExit.FAILED
+    complaint = capsys.readouterr().err
+    assert "did not start" in complaint
+    assert NO_POD in complaint
+    assert ("no such image step:1" in complaint) is (events is not None)
+    assert "describe pod" not in complaint
+    assert cluster.pods_left == []
+
+
 def job(name, created, labels):
     return {"metadata": {"name": name, "creationTimestamp": created, "labels": labels}}
 

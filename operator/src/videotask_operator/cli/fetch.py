@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
@@ -25,6 +25,7 @@ _MOUNT: Final = "/volume"
 _CHANNEL_VOLUME: Final = "channel"
 _CONTAINER: Final = "reader"
 _COPY_BYTES: Final = 1 << 20
+_EVENTS: Final = 3
 _RESOURCE: Final = "videotasks.videotask.dev"
 
 
@@ -157,12 +158,17 @@ def _await_pod(kubectl: Kubectl, name: str, namespace: str) -> None:
     try:
         kubectl.run(*words, timeout_seconds=_START_SECONDS + 10)
     except VideoTaskError as error:
-        selector = f"--field-selector=involvedObject.name={name}"
-        events = kubectl.run("get", "events", "-n", namespace, selector, "-o", "name")
-        raise PermanentError(
-            f"the pod {name} that should read the film did not start: {error.message}; "
-            f"`kubectl describe pod {name} -n {namespace}` said why in {len(events.splitlines())} events"
-        ) from error
+        why = f"{error.message}{_events(kubectl, name, namespace)}"
+        raise PermanentError(f"the pod {name} that should read the film did not start: {why}") from error
+
+
+def _events(kubectl: Kubectl, name: str, namespace: str) -> str:
+    """Return the latest warnings about a pod, which is deleted before anybody could describe it."""
+    with suppress(VideoTaskError):  # to read events is a right of its own
+        found = kubectl.get_json("events", "-n", namespace, f"--field-selector=involvedObject.name={name}")["items"]
+        said = [f"{event.get('reason')}: {event.get('message')}" for event in found if event.get("type") == "Warning"]
+        return "".join(f"; {words}" for words in said[-_EVENTS:])
+    return ""
 
 
 def _unpack(stream: IO[bytes], target: Path) -> None:
