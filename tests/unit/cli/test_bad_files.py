@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import islice
 
 import pytest
-from tests.support.builders import a_channel_spec, a_spec
+from tests.support.builders import UID, a_channel_spec, a_spec
 
 from videotask_operator.cli.__main__ import main
 from videotask_operator.cli.exits import CommandExit
@@ -108,3 +109,29 @@ def test_a_folder_is_refused_as_the_films_name_before_anything_is_copied(place, 
     assert code == CommandExit.USAGE
     assert complaint == f"videotask: -o: {folder} is a folder; name a file, for example {folder / 'heron.mp4'}\n"
     assert list(folder.iterdir()) == []
+
+
+def with_storyboard(place):
+    identity = {"uid": UID, "createdAt": "2026-11-21T11:00:00+00:00", "generation": 1, "status": {}}
+    place.folder.status("heron").write_text(json.dumps(identity))
+    made = place.folder.volume("tides-films") / "projects" / f"heron-{UID[:8]}"
+    made.mkdir(parents=True)
+    (made / "storyboard.json").write_text("{}")
+
+
+def test_a_device_is_never_replaced_by_what_is_fetched(place, run, tmp_path):
+    with_storyboard(place)
+    device = tmp_path / "null"
+    os.mkfifo(device)  # no plain file, as /dev/null is none: a rename would put one in its place for everybody
+    code, _, complaint = run("fetch", "heron", "--storyboard", "-o", str(device))
+    assert device.is_fifo()
+    assert (code, complaint) == (CommandExit.USAGE, f"videotask: -o: {device} is no plain file; name one\n")
+
+
+def test_a_link_stays_and_the_file_that_it_names_is_written_anew(place, run, tmp_path):
+    with_storyboard(place)
+    file, link = tmp_path / "old.json", tmp_path / "link.json"
+    file.write_text("old")
+    link.symlink_to(file)
+    assert run("fetch", "heron", "--storyboard", "-o", str(link))[0] == CommandExit.DONE
+    assert (link.is_symlink(), file.read_text()) == (True, "{}")

@@ -189,6 +189,9 @@ def fetch(options: argparse.Namespace) -> CommandExit:
     output: Path = options.output or Path(default)
     if output.is_dir():  # said before the copy, not after it
         raise BadInputError(f"-o: {output} is a folder; name a file, for example {output / default}")
+    if output.exists() and not output.is_file():
+        raise BadInputError(f"-o: {output} is no plain file; name one")
+    output = output.resolve()  # what a link names is written anew, not the link
     output.parent.mkdir(parents=True, exist_ok=True)
     # Beside its end, so that the last move is a rename and no half a film ever stands there.
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fetch-") as folder:
@@ -198,7 +201,7 @@ def fetch(options: argparse.Namespace) -> CommandExit:
         else:
             found = place.fetch(task, Path(folder), image=options.image)
         found.replace(output)
-    _print(str(output))
+    _print(str(options.output or default))
     return CommandExit.DONE
 
 
