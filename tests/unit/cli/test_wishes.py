@@ -62,6 +62,19 @@ def test_settings_are_fields_of_the_spec(task):
 
 
 @pytest.mark.parametrize(
+    ("word", "usd"), [("budget=12", "12.00"), ("budget=0.125", "0.125"), ("budget=$7.0049", "7.0049")]
+)
+def test_a_budget_is_set_to_the_very_dollars_that_were_given(task, word, usd):
+    assert wish_settings(task(), [word]).patch == {"spec": {"budgetUSD": usd}}
+
+
+@pytest.mark.parametrize("word", ["budget=1.23456", "budget=0.00001", f"budget={10**40}"])
+def test_a_budget_that_cannot_be_kept_is_never_rounded(task, word):
+    with pytest.raises(BadInputError, match="budget"):
+        wish_settings(task(), [word])
+
+
+@pytest.mark.parametrize(
     "word",
     ["budget", "budget=", "budget=ten", "budget=1.2.3", "budget=99999999", "priority=now", "timeout.clips=5", "x=1"],
 )

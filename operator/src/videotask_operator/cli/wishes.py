@@ -15,6 +15,7 @@ from videotask_operator.cli.exits import NotNowError
 from videotask_operator.cli.references import parse_step
 from videotask_operator.cli.task import Task, parse
 
+_CENT_PLACES: Final = 2
 SETTINGS: Final = ("budget=USD", "priority=high|normal|low", "timeout.STEP=SECONDS")
 
 
@@ -99,7 +100,8 @@ def _money(value: str) -> str:
     text = value.removeprefix("$")
     if not text.replace(".", "", 1).isdecimal():
         raise BadInputError(f"budget: {value!r} are no dollars; write budget=12 or budget=12.50")
-    return f"{Decimal(text):.2f}"
+    # As given, with cents at least: what has more places than a budget holds is refused with the spec.
+    return text if len(text.partition(".")[2]) > _CENT_PLACES else f"{Decimal(text):.2f}"
 
 
 def _wish_state(task: Task, state: DesiredState, words: str) -> Change:
