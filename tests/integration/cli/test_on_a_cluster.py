@@ -249,10 +249,13 @@ def test_logs_are_those_of_the_newest_job_of_the_step(cluster, capfd):
     assert main(["logs", "heron", "narrations"]) == CommandExit.FAILED
 
 
-def in_a_terminal(cluster, *words):
+TRADE = "sed -i 's/nobody/somebody/' \"$1\""
+
+
+def in_a_terminal(cluster, *words, edit=TRADE):
     """Run a command as somebody at a terminal whose editor trades one word for another; return code and screen."""
     editor = cluster.folder / "editor"
-    editor.write_text("#!/bin/sh\nexec sed -i 's/nobody/somebody/' \"$1\"\n")
+    editor.write_text(f"#!/bin/sh\n{edit}\n")
     editor.chmod(0o755)
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "videotask_operator.cli", *words]
@@ -278,6 +281,43 @@ def test_a_generated_storyboard_is_brought_from_the_volume_to_be_edited(cluster)
         {"scene": "scene-2", "motion": "Zoom.", "narration": "Part 2: the tide comes in and somebody sleeps."}
     ]
     assert cluster.pods_left == []
+
+
+def test_an_editor_in_which_nothing_was_changed_is_told(cluster):
+    code, screen = in_a_terminal(cluster, "edit", "heron", "--scene", "2", edit="true")
+    assert (code, screen) == (CommandExit.DONE, "heron: nothing was changed")
+    assert cluster.patches() == []
+
+
+def test_what_was_typed_is_kept_where_it_could_not_be_sent(cluster):
+    cluster.store["refuses"] = 'Error from server (Forbidden): User "ada" cannot patch resource "videotasks"'
+    cluster.save()
+    code, screen = in_a_terminal(cluster, "edit", "heron", "--scene", "2")
+    assert code == CommandExit.FAILED
+    assert "cannot patch" in screen
+    kept = Path(screen.split("what was typed is kept in ")[1])
+    assert "the tide comes in and somebody sleeps" in kept.read_text()
+    kept.unlink()
+
+
+@pytest.mark.parametrize("field", ["narration", "motion"])
+def test_words_that_somebody_else_wrote_while_the_editor_was_open_are_not_overwritten(cluster, field):
+    cluster.store["tasks"]["heron"]["spec"]["edits"] = {"scenes": [{"scene": "2", field: "Old."}]}
+    cluster.save()
+    other = f"sed -i 's/Old\\./Words of another./' {cluster.folder / 'cluster.json'}"
+    code, screen = in_a_terminal(
+        cluster, "edit", "heron", "--scene", "2", edit=f"sed -i 's/^narration: .*/narration: Mine./' \"$1\"\n{other}"
+    )
+    [scene] = cluster.spec["edits"]["scenes"]
+    assert scene[field] == "Words of another."
+    if field == "motion":
+        assert (code, scene["narration"]) == (CommandExit.DONE, "Mine.")
+    else:
+        assert code == CommandExit.NOT_NOW
+        assert "narration of scene 2 says 'Words of another.' by now" in screen
+        kept = Path(screen.split("what was typed is kept in ")[1])
+        assert "narration: Mine." in kept.read_text()
+        kept.unlink()
 
 
 def test_a_generated_storyboard_that_is_not_there_yet_is_told_with_what_to_do(cluster):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from videotask_contract.errors import BadInputError
 from videotask_operator.cli.editor import edit_fields
@@ -112,6 +113,23 @@ def test_an_editor_shows_present_words_and_only_what_changed_is_edited():
 @pytest.mark.parametrize("leave", [lambda text: text, lambda text: "", lambda text: "# only this\n"])
 def test_an_editor_that_is_closed_without_a_change_changes_nothing(leave):
     assert in_editor(leave)[0] == {}
+
+
+def test_a_field_that_was_emptied_is_not_taken_for_one_that_was_left():
+    words = {"narration": "The lamp.", "characters": ["hero-1", "hero-2"]}
+
+    def emptied(field):
+        keep = yaml.safe_dump({name: words[name] for name in words if name != field}).splitlines()
+        return edit_fields(
+            words,
+            about="",
+            fields=("narration", "characters"),
+            check=lambda _: None,
+            edit=lambda _: "\n".join([*keep, f"{field}:"]),
+        )
+
+    assert emptied("characters") == {"characters": []}
+    assert emptied("narration") == {"narration": ""}
 
 
 def test_what_is_refused_opens_the_editor_again_with_the_words_kept_and_the_reason():

@@ -19,13 +19,14 @@ from rich.text import Text
 
 from videotask_contract import VERSION, layout
 from videotask_contract.changes import PAID_STEPS
-from videotask_contract.errors import BadInputError, OutcomeUnknownError
+from videotask_contract.errors import BadInputError, OutcomeUnknownError, VideoTaskError
 from videotask_operator.cli.change import Change, patch_text
 from videotask_operator.cli.cluster import RESOURCE, ClusterPlace
 from videotask_operator.cli.completion import completion_script
 from videotask_operator.cli.decisions import decide_approval, decide_rejection
 from videotask_operator.cli.describe import describe_task
 from videotask_operator.cli.editing import build_edit
+from videotask_operator.cli.editor import Editor
 from videotask_operator.cli.exits import CommandExit
 from videotask_operator.cli.folder import open_folder
 from videotask_operator.cli.kubectl import Kubectl, global_flags
@@ -146,8 +147,16 @@ def take(options: argparse.Namespace) -> CommandExit:
 def edit(options: argparse.Namespace) -> CommandExit:
     """Edit a scene or an asset, by flags or in an editor, or take edits back."""
     place = open_place(options)
-    build = build_edit(place, options)
-    return CommandExit.DONE if build is None else _change(place, options, build)
+    editor = Editor()
+    try:
+        build = build_edit(place, options, edit=editor)
+        if build is None:
+            sys.stderr.write(f"{options.task}: nothing was changed\n")
+            return CommandExit.DONE
+        return _change(place, options, build)
+    except VideoTaskError as error:
+        error.message += editor.keep()
+        raise
 
 
 def retry(options: argparse.Namespace) -> CommandExit:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from videotask_contract import layout
 from videotask_contract.errors import BadInputError, PermanentError, VideoTaskError
 from videotask_contract.storyboard import Storyboard
-from videotask_operator.cli.editor import edit_fields, run_editor
+from videotask_operator.cli.change import Change
+from videotask_operator.cli.editor import Edit, edit_fields
 from videotask_operator.cli.edits import (
     SCENE_FIELDS,
     asset_words,
@@ -22,9 +23,11 @@ from videotask_operator.cli.edits import (
     edit_scene,
     scene_words,
 )
+from videotask_operator.cli.exits import NotNowError
 from videotask_operator.cli.place import BuildChange, Place
 from videotask_operator.cli.task import Task, parse
 
+_Words = Mapping[str, Any]
 _SCENE_FLAGS: Final = {
     "narration": "narration",
     "motion": "motion",
@@ -35,8 +38,11 @@ _SCENE_FLAGS: Final = {
 _SCENE_WORDS: Final = "--narration, --motion, --sound-effect, --environment or --characters"
 
 
-def build_edit(place: Place, options: argparse.Namespace) -> BuildChange | None:
-    """Return what builds the edit, or takes edits back; None when a person changed nothing in the editor."""
+def build_edit(place: Place, options: argparse.Namespace, *, edit: Edit) -> BuildChange | None:
+    """Return what builds the edit, or takes edits back; None when a person changed nothing in the editor.
+
+    Words of the editor meet the words that it showed, or NotNowError when it is built: nobody else's are overwritten.
+    """
     known = _KnownStoryboard(place, _load_given(options.storyboard))
     fields = _given_fields(options)
     if options.clear:
@@ -44,9 +50,9 @@ def build_edit(place: Place, options: argparse.Namespace) -> BuildChange | None:
             raise BadInputError("--clear takes edits back; give no new words with it")
         return lambda task: clear_edits(task, scene=options.scene, asset=options.asset, storyboard=known.read(task))
     if options.asset is not None:
-        return _build_asset_edit(place, options, fields, known)
+        return _build_asset_edit(place, options, fields, known, edit)
     if options.scene is not None:
-        return _build_scene_edit(place, options, fields, known)
+        return _build_scene_edit(place, options, fields, known, edit)
     raise BadInputError("give --scene SCENE or --asset NAME, or --clear")
 
 
@@ -83,48 +89,76 @@ class _KnownStoryboard:
 
 
 def _build_scene_edit(
-    place: Place, options: argparse.Namespace, fields: Mapping[str, Any], known: _KnownStoryboard
+    place: Place, options: argparse.Namespace, fields: Mapping[str, Any], known: _KnownStoryboard, edit: Edit
 ) -> BuildChange | None:
     if "prompt" in fields:
         raise BadInputError(
             "--prompt belongs to --asset; a scene has narration, motion, sound effect, environment, characters"
         )
     scene = options.scene
-    given = fields or _ask_scene(place.get_task(options.task), scene, known)
-    return (lambda task: edit_scene(task, scene, given, storyboard=known.read(task))) if given else None
+    shown, given = ({}, fields) if fields else _ask_scene(place.get_task(options.task), scene, known, edit)
+
+    def build(task: Task) -> Change:
+        storyboard = known.read(task)
+        if shown:
+            _refuse_others(f"scene {scene}", given, shown, scene_words(task, scene, storyboard=storyboard))
+        return edit_scene(task, scene, given, storyboard=storyboard)
+
+    return build if given else None
 
 
 def _build_asset_edit(
-    place: Place, options: argparse.Namespace, fields: Mapping[str, Any], known: _KnownStoryboard
+    place: Place, options: argparse.Namespace, fields: Mapping[str, Any], known: _KnownStoryboard, edit: Edit
 ) -> BuildChange | None:
     if set(fields) - {"prompt"}:
         raise BadInputError("--asset: an asset has a --prompt and nothing else")
     name = options.asset
-    given = fields or _ask_asset(place.get_task(options.task), name, known)
-    return (lambda task: edit_asset(task, name, given["prompt"], storyboard=known.read(task))) if given else None
+    shown, given = ({}, fields) if fields else _ask_asset(place.get_task(options.task), name, known, edit)
+
+    def build(task: Task) -> Change:
+        storyboard = known.read(task)
+        if shown:
+            _refuse_others(name, given, shown, {"prompt": asset_words(task, name, storyboard=storyboard)})
+        return edit_asset(task, name, given["prompt"], storyboard=storyboard)
+
+    return build if given else None
 
 
-def _ask_scene(task: Task, scene: str, known: _KnownStoryboard) -> dict[str, Any]:
+def _refuse_others(what: str, given: _Words, shown: _Words, now: _Words) -> None:
+    """Raise NotNowError when a field that was edited says something else by now than the editor had shown."""
+    for field in given:
+        if now.get(field) != shown.get(field):
+            raise NotNowError(
+                f"{field} of {what} says {now.get(field)!r} by now: somebody else wrote it while your editor was open; "
+                "edit it again"
+            )
+
+
+def _ask_scene(task: Task, scene: str, known: _KnownStoryboard, edit: Edit) -> tuple[_Words, _Words]:
+    """Return the words that were shown and those that a person changed."""
     _needs_terminal(_SCENE_WORDS)
     storyboard = known.fetch(task, _SCENE_WORDS)
-    return edit_fields(
-        scene_words(task, scene, storyboard=storyboard),
+    shown = scene_words(task, scene, storyboard=storyboard)
+    return shown, edit_fields(
+        shown,
         about=f"Scene {scene} of {task.name}.",
         fields=SCENE_FIELDS,
         check=lambda fields: edit_scene(task, scene, fields, storyboard=storyboard),
-        edit=run_editor,
+        edit=edit,
     )
 
 
-def _ask_asset(task: Task, name: str, known: _KnownStoryboard) -> dict[str, Any]:
+def _ask_asset(task: Task, name: str, known: _KnownStoryboard, edit: Edit) -> tuple[_Words, _Words]:
+    """Return the words that were shown and those that a person changed."""
     _needs_terminal("--prompt")
     storyboard = known.fetch(task, "--prompt")
-    return edit_fields(
-        {"prompt": asset_words(task, name, storyboard=storyboard)},
+    shown = {"prompt": asset_words(task, name, storyboard=storyboard)}
+    return shown, edit_fields(
+        shown,
         about=f"The image {name} of {task.name}.",
         fields=("prompt",),
         check=lambda fields: edit_asset(task, name, fields["prompt"], storyboard=storyboard),
-        edit=run_editor,
+        edit=edit,
     )
 
 

@@ -52,7 +52,28 @@ def edit_fields(
             return changed
 
 
-def run_editor(text: str) -> str:
+class Editor:
+    """A person's own editor, and what was typed in it last."""
+
+    def __init__(self) -> None:
+        self._typed: str | None = None
+
+    def __call__(self, text: str) -> str:
+        """Open the editor on the text and return what was saved. PermanentError when it fails."""
+        self._typed = _run_editor(text)
+        return self._typed
+
+    def keep(self) -> str:
+        """Save what was typed where it stays, and say where; nothing where no editor was open."""
+        if self._typed is None:
+            return ""
+        descriptor, path = tempfile.mkstemp(prefix="videotask-edit-", suffix=".yaml")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(self._typed)
+        return f"; what was typed is kept in {path}"
+
+
+def _run_editor(text: str) -> str:
     """Open $VISUAL or $EDITOR, else vi, on the text and return what was saved. PermanentError when it fails."""
     command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
     with tempfile.TemporaryDirectory(prefix="videotask-edit-") as folder:
@@ -78,8 +99,15 @@ def _changed(words: Mapping[str, Any], body: str, fields: tuple[str, ...]) -> di
         raise BadInputError("write fields as `name: words`")
     if unknown := [str(field) for field in found if field not in fields]:
         raise BadInputError(f"{', '.join(unknown)}: no such field; there are {', '.join(fields)}")
-    trimmed = {field: value.strip() if isinstance(value, str) else value for field, value in found.items()}
+    trimmed = {field: _trimmed(value, words.get(field)) for field, value in found.items()}
     return {field: value for field, value in trimmed.items() if value is not None and value != words.get(field)}
+
+
+def _trimmed(value: Any, before: Any) -> Any:
+    """Return the value without blanks around it; a field that was emptied (YAML says null) is empty, not left out."""
+    if value is None and isinstance(before, str | list):
+        return type(before)()
+    return value.strip() if isinstance(value, str) else value
 
 
 def _head(about: str, fields: tuple[str, ...]) -> str:
