@@ -53,7 +53,10 @@ def main():  # noqa: C901, PLR0912, PLR0915  one case for each thing that is ask
             ]
             print(json.dumps({"items": selected}))
         case ["get", "pods", *_]:
-            print(json.dumps({"items": store["pods"]}))
+            wanted = values.get("-n")
+            print(
+                json.dumps({"items": [pod for pod in store["pods"] if wanted in {None, pod["metadata"]["namespace"]}]})
+            )
         case ["patch", "videotasks.videotask.dev", name, *_]:
             patch(store, name, json.loads(values["-p"]))
         case ["create", "-f", "-"]:

@@ -373,6 +373,20 @@ def test_costs_are_told_by_the_operators_own_pod(cluster, capfd):
     assert ran == ("ran: operator-1 python -m videotask_operator costs --month 2026-11 --by channel,film -o csv\n")
 
 
+def operator_pod(name, namespace, release="videotask"):
+    return {"metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/instance": release}}}
+
+
+def test_of_several_operators_none_is_picked_by_chance(cluster, capfd):
+    cluster.store["pods"] = [operator_pod("one", "east"), operator_pod("two", "west")]
+    cluster.save()
+    assert main(["costs"]) == CommandExit.FAILED
+    assert "several operators, in east and west; name one by --operator-namespace" in capfd.readouterr().err
+    assert main(["costs", "--operator-namespace", "west"]) == CommandExit.DONE
+    assert main(["costs", "-n", "east"]) == CommandExit.DONE
+    assert [line.split()[1] for line in capfd.readouterr().out.splitlines()] == ["two", "one"]
+
+
 def test_a_film_is_not_cancelled_where_nobody_can_be_asked(cluster, capsys):
     assert main(["cancel", "heron"]) == CommandExit.USAGE
     assert cluster.patches() == []

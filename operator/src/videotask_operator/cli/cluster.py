@@ -244,8 +244,14 @@ class ClusterPlace:
                 pods = self.kubectl.get_json(
                     "pods", *where, "-l", _OPERATOR_PODS, "--field-selector=status.phase=Running"
                 )["items"]
-                if pods:
-                    return pods[0]["metadata"]["namespace"], pods[0]["metadata"]["name"]
+                found = {pod["metadata"]["namespace"]: pod["metadata"]["name"] for pod in pods}
+                if len(found) == 1:
+                    return next(iter(found.items()))
+                if found:
+                    raise PermanentError(
+                        f"there are several operators, in {' and '.join(sorted(found))}; name one by "
+                        "--operator-namespace: each knows the costs of its own films alone"
+                    )
         raise PermanentError(
             "no running pod of the operator is found; name its namespace by --operator-namespace (or "
             "VIDEOTASK_OPERATOR_NAMESPACE). Reading costs takes the rights to get pods and to exec into them there"
