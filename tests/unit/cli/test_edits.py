@@ -73,6 +73,14 @@ def test_clearing_takes_back_one_scene_one_asset_or_all(task):
     assert clear_edits(film, scene="3", asset=None, storyboard=board).patch is None
 
 
+def test_an_edit_is_not_called_absent_that_may_stand_under_the_scenes_other_name(task):
+    film = task(storyboard=None, topic="A heron", edits={"scenes": [{"scene": "the-lamp", "motion": "Pan."}]})
+    with pytest.raises(BadInputError, match=r"'7'.*may be one of the-lamp.*give that name.*--storyboard FILE"):
+        clear_edits(film, scene="7", asset=None, storyboard=None)
+    assert clear_edits(film, scene="the-moor", asset=None, storyboard=None).patch is None
+    assert clear_edits(film, scene="the-lamp", asset=None, storyboard=None).patch
+
+
 def test_the_same_edit_again_changes_nothing(task):
     film = task(edits={"scenes": [{"scene": "2", "narration": "Short."}]})
     assert edit_scene(film, "2", {"narration": "Short."}, storyboard=film.storyboard).patch is None

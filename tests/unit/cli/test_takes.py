@@ -139,6 +139,15 @@ def test_a_choice_that_stands_changes_nothing(task):
     assert take(task(), "clips:2=latest").patch is None
 
 
+def test_a_choice_is_not_called_absent_that_may_stand_under_the_scenes_other_name(task):
+    held = {"step": "video_generation", "item": "the-lamp", "take": 1}
+    film = task(storyboard=None, topic="A heron", takes=[held])
+    with pytest.raises(BadInputError, match=r"'7'.*may be one of the-lamp.*give that name"):
+        choose_takes(film, [parse_take("clips:7=latest")], storyboard=None)
+    assert choose_takes(film, [parse_take("clips:the-moor=latest")], storyboard=None).patch is None
+    assert choose_takes(film, [parse_take("narrations:7=latest")], storyboard=None).patch is None
+
+
 def test_no_take_is_chosen_of_what_is_about_to_be_made_anew(task):
     film = task(redo={"request": "first", "steps": [{"step": "video_generation", "items": ["2"]}]})
     with pytest.raises(NotNowError, match="not taken up yet"):

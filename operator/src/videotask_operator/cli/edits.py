@@ -14,7 +14,7 @@ from videotask_contract.resources import to_json
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Asset, Scene, Storyboard
 from videotask_operator.cli.change import Change, change_spec, refuse_when_over
-from videotask_operator.cli.references import is_same_item
+from videotask_operator.cli.references import is_same_item, refuse_other_name
 from videotask_operator.cli.task import Task, parse
 from videotask_operator.local.resources import explain
 
@@ -88,6 +88,10 @@ def clear_edits(task: Task, *, scene: str | None, asset: str | None, storyboard:
         kept_assets = tuple(edit for edit in edits.assets if edit.name != asset)
         left, what = Edits(assets=kept_assets, scenes=edits.scenes), f"the edit of {asset}"
     if left == edits:
+        if scene is not None:
+            standing = [edit.scene for edit in edits.scenes]
+            how = " or number, or --storyboard FILE"
+            refuse_other_name(storyboard, _SCENE_STEP, scene, standing, field="spec.edits.scenes", how=how)
         return Change(patch=None, words=f"{what}: there are none")
     return _save(task, left, f"took back {what}", storyboard=storyboard, remade=_items_of(edits) - _items_of(left))
 

@@ -81,6 +81,23 @@ def is_same_item(storyboard: Storyboard | None, step: Step, one: str, other: str
     return _identity(storyboard, step, one) == _identity(storyboard, step, other)
 
 
+def refuse_other_name(
+    storyboard: Storyboard | None, step: Step, reference: str, standing: Sequence[str], *, field: str, how: str
+) -> None:
+    """Raise BadInputError where one of the entries that stand may mean this item: "7" and a name cannot be compared.
+
+    Only the storyboard tells which number a scene's name stands for, and a generated one may not be at hand.
+    """
+    if storyboard is not None or step is Step.ASSET_GENERATION:
+        return
+    others = [one for one in standing if one.isdigit() is not reference.isdigit()]
+    if others:
+        raise BadInputError(
+            f"{field}: has no {reference!r}, but it may be one of {', '.join(others)}, which only the generated "
+            f"storyboard tells; give that name{how}"
+        )
+
+
 def item_words(step: Step, items: Sequence[str]) -> str:
     """Return "clips 7, 12", "image heron" or "all clips"."""
     name = TRAITS[step].item_name

@@ -14,7 +14,7 @@ from videotask_contract.steps import TRAITS, Step
 from videotask_contract.storyboard import Storyboard
 from videotask_operator.cli.change import Change, change_spec, refuse_when_over
 from videotask_operator.cli.exits import NotNowError
-from videotask_operator.cli.references import check_item, is_same_item, item_words
+from videotask_operator.cli.references import check_item, is_same_item, item_words, refuse_other_name
 from videotask_operator.cli.task import Task, parse
 
 _MAX_HEAD: Final = 40
@@ -74,7 +74,11 @@ def choose_takes(
                 f"{item_words(step, [item])} is asked to be made anew, and that is not taken up yet; "
                 "choose a take when it is"
             )
-        takes = [take for take in takes if take.step is not step or not is_same_item(storyboard, step, take.item, item)]
+        left = [take for take in takes if take.step is not step or not is_same_item(storyboard, step, take.item, item)]
+        if number is None and left == takes:
+            standing = [take.item for take in takes if take.step is step]
+            refuse_other_name(storyboard, step, item, standing, field="spec.takes", how=" or number")
+        takes = left
         if number is not None:
             takes.append(parse(TakeChoice, {"step": step.value, "item": item, "take": number}, root="spec.takes"))
     said = ", ".join(_choice_words(*choice) for choice in choices)
