@@ -20,6 +20,8 @@ from videotask_operator.core.order import account_for
 
 _RELEASE = "videotask"
 _EMULATORS = "videotask-emulators"
+_OPERATOR = "videotask-operator"
+_NAME_LABEL = "app.kubernetes.io/name"
 _INSTALL_SECONDS = 300
 _OWNER = r".metadata.annotations.meta\.helm\.sh/release-namespace"
 
@@ -52,7 +54,11 @@ class Installation:
     is_real: bool
 
     def prepare(self, channel: ChannelSpec, keys: Mapping[Provider, str]) -> None:
-        """Make namespace, Secrets and volume claim, and let the emulators start."""
+        """Make namespace, Secrets and volume claim, and let the emulators start.
+
+        FilmError, with nothing changed, where films of the other providers are made: these keys would pay for them.
+        """
+        self._refuse_other_providers()
         restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
         self._apply(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": restricted}}
@@ -87,6 +93,18 @@ class Installation:
         """Return what the emulators have charged since their pod started."""
         path = f"/api/v1/namespaces/{self.namespace}/services/{_EMULATORS}:http/proxy/_control/bill"
         return Decimal(json.loads(kubectl("get", "--raw", path))["total_usd"])
+
+    def _refuse_other_providers(self) -> None:
+        found = json.loads(kubectl("get", "deployments", "-n", self.namespace, "-o", "json"))["items"]
+        has_emulators = any(one["metadata"]["name"] == _EMULATORS for one in found)
+        has_operator = any(one["metadata"].get("labels", {}).get(_NAME_LABEL) == _OPERATOR for one in found)
+        if (has_emulators and self.is_real) or (has_operator and not has_emulators and not self.is_real):
+            theirs, ours = ("the emulators", "real") if self.is_real else ("the real providers", "the emulators'")
+            raise FilmError(
+                f"NAMESPACE={self.namespace}: films of {theirs} are made there, and any that is not finished would go "
+                f"on with {ours} keys; give another NAMESPACE. Nothing was changed",
+                exit_code=2,
+            )
 
     def _other_release_has_roles(self) -> bool:
         """Tell whether people's roles, which a cluster has once, belong to an installation in another namespace."""
