@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from videotask_contract.errors import BadInputError
+from videotask_operator.cli.describe import next_commands
 from videotask_operator.cli.exits import NotNowError
 from videotask_operator.cli.wishes import wish_cancel, wish_resume, wish_retry, wish_settings, wish_suspend
 
@@ -24,6 +25,17 @@ def test_a_retry_raises_the_attempt_and_says_what_is_kept(task):
 def test_a_retry_is_given_wherever_the_operator_asks_for_one(task):
     asks = "an earlier VideoTask of this name paid 3.00 dollars; set spec.attempt to 2 to make it anew"
     assert wish_retry(task(phase="Queued", message=asks)).patch == {"spec": {"attempt": 2}}
+
+
+def test_a_film_that_waits_for_its_next_attempt_is_tried_at_once_by_a_retry(task):
+    words = "attempt 3 of 5 at 14:00 UTC: Gemini: 429, the daily quota is used up"
+    film = task(message=words, status={"nextAttemptAt": "2026-11-22T14:00:00Z"})
+    assert wish_retry(film).patch == {"spec": {"attempt": 2}}
+    assert next_commands(film, flags="")[0][0] == "videotask retry heron"
+    held = task(phase="Suspended", message="suspended", status={"nextAttemptAt": "2026-11-22T14:00:00Z"})
+    with pytest.raises(NotNowError, match="not in error"):
+        wish_retry(held)
+    assert [command for command, _ in next_commands(held, flags="")] == ["videotask resume heron"]
 
 
 @pytest.mark.parametrize(

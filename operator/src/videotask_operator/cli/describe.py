@@ -51,6 +51,8 @@ def next_commands(task: Task, *, flags: str) -> list[tuple[str, str]]:
     found = _in_phase(task, name, flags)
     if "spec.attempt" in task.message and task.phase not in ERRORS:
         found = [(f"videotask retry {name}", "gives the word that its message asks for"), *found]
+    elif task.waits_for_attempt:
+        found = [(f"videotask retry {name}", "tries at once, without waiting for its time"), *found]
     return found
 
 

@@ -78,6 +78,11 @@ class Task:
         return self.phase in TERMINAL
 
     @property
+    def waits_for_attempt(self) -> bool:
+        """True while its step waits for the time of its next attempt, which a raised spec.attempt brings at once."""
+        return self.phase in _WORKING and bool(self.status.get("nextAttemptAt"))
+
+    @property
     def message(self) -> str:
         """What happens now."""
         return str(self.status.get("message", ""))

@@ -27,7 +27,7 @@ def wish_retry(task: Task) -> Change:
         how = f"raise it (videotask set {task.name} budget=USD), and it" if is_own else "it"
         raise NotNowError(f"{task.name} has reached a cap: {task.message}; {how} goes on by itself")
     # The operator asks for a raised attempt in other phases too: after a lost record, or an earlier film of this name.
-    if task.phase not in ERRORS and "spec.attempt" not in task.message:
+    if task.phase not in ERRORS and "spec.attempt" not in task.message and not task.waits_for_attempt:
         raise NotNowError(f"{task.name} is not in error: it is {task.where_it_stands()}, {task.message or 'not begun'}")
     attempt = int(task.spec.get("attempt", 1)) + 1
     return change_spec(f"asked for attempt {attempt}; {kept_words(task)}", attempt=attempt)
