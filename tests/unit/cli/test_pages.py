@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from videotask_contract.errors import BadInputError
 from videotask_contract.phases import TERMINAL, Phase
 from videotask_operator.cli.cluster import read_documents
 from videotask_operator.cli.describe import describe_task, next_commands
@@ -55,6 +56,24 @@ def test_a_pipe_gets_one_whole_line_for_each_film(task):
     lines = plain(film_lines([task(phase="VideoError", message=LONG)], now=NOW, width=None))
     assert len(lines) == 2
     assert lines[1].endswith(LONG)
+
+
+FFMPEG = "video_assembly: film.mp4: FFmpeg ended with 1: [in#0] Error opening\nsegments/07.mkv: Invalid data\n"
+
+
+def test_words_of_several_lines_stay_one_line_of_a_table_and_of_a_watch(task):
+    film = task(phase="AssemblyError", message=FFMPEG)
+    [_, row] = [line for text in plain(film_lines([film], now=NOW, width=None)) for line in text.splitlines()]
+    assert row.endswith("Error opening segments/07.mkv: Invalid data")
+    lines = film_watched(film)[1].splitlines()
+    assert [line for line in lines if "Invalid data" in line] == [line for line in lines if "FFmpeg ended" in line]
+
+
+def test_a_phase_of_a_later_release_is_told_and_no_bug(task):
+    with pytest.raises(BadInputError, match="older than its operator"):
+        film_watched(at_work(task), task(phase="Publishing"))
+    with pytest.raises(BadInputError, match="older than its operator"):
+        film_watched(task(phase="Publishing"))
 
 
 def test_wide_adds_channel_priority_attempt_and_film(task):

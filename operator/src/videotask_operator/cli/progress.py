@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from videotask_contract.errors import BadInputError
 from videotask_contract.phases import ERRORS, TABLE, Phase, phase_of_resource
 from videotask_contract.steps import STEPS, TRAITS, Step
 
@@ -53,11 +54,18 @@ class FilmView:
 
 
 def view_status(status: Mapping[str, Any], *, now: datetime) -> FilmView:
-    """Return what a VideoTask's status says; an empty status is a queued task."""
+    """Return what a VideoTask's status says; an empty status is a queued task.
+
+    BadInputError where its phase is one that this version does not know.
+    """
+    try:
+        phase = phase_of_resource(status.get("phase", Phase.QUEUED.resource))
+    except ValueError as error:
+        raise BadInputError(f"{error}; this `videotask` is older than its operator") from error
     by_name = {entry["name"]: entry for entry in status.get("steps", ())}
     return FilmView(
-        phase=phase_of_resource(status.get("phase", Phase.QUEUED.resource)),
-        message=status.get("message", ""),
+        phase=phase,
+        message=" ".join(status.get("message", "").split()),
         cost_usd=Decimal(status.get("costUSD", "0")),
         steps=tuple(_view_step(traits.step, by_name.get(traits.step.value, {}), now) for traits in STEPS),
         next_attempt_at=_time(status.get("nextAttemptAt")),

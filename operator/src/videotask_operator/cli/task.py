@@ -84,8 +84,8 @@ class Task:
 
     @property
     def message(self) -> str:
-        """What happens now."""
-        return str(self.status.get("message", ""))
+        """What happens now, in one line: a program's words, quoted in it, may hold several."""
+        return " ".join(str(self.status.get("message", "")).split())
 
     @property
     def cost_usd(self) -> Decimal:

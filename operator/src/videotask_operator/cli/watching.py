@@ -37,11 +37,12 @@ def watch_film(
             if not looks or looks[-1].is_gone:
                 break
             last = looks[-1].task
+            phase = last.phase  # looked at before another thread draws it: it may be one of a later release
             progress.show(last.status)
-            if last.phase is until or last.is_over:
+            if phase is until or last.is_over:
                 break
-            shown = (last.phase, int((last.review or {}).get("round", 0)))
-            if (last.review is not None or last.phase in ERRORS) and shown != asked:
+            shown = (phase, int((last.review or {}).get("round", 0)))
+            if (last.review is not None or phase in ERRORS) and shown != asked:
                 asked = shown
                 progress.tell(_hint(last, flags))
     if last is None or (until is not None and last.phase is not until):
