@@ -8,6 +8,8 @@ import os
 import pty
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 from tests.support.builders import UID, a_spec, a_storyboard
 
 import videotask_operator.cli.cluster
+from videotask_operator.cli import commands
 from videotask_operator.cli.__main__ import main
 from videotask_operator.cli.cluster import ClusterPlace
 from videotask_operator.cli.exits import CommandExit
@@ -371,6 +374,22 @@ def test_costs_are_told_by_the_operators_own_pod(cluster, capfd):
     assert main(["costs", "--month", "2026-11", "--by", "channel,film", "-o", "csv"]) == CommandExit.DONE
     ran = capfd.readouterr().out
     assert ran == ("ran: operator-1 python -m videotask_operator costs --month 2026-11 --by channel,film -o csv\n")
+
+
+def test_this_month_is_the_one_on_this_machines_calendar(cluster, capfd, monkeypatch):
+    """On the first of a month, a morning in Tokyo is still the month before in UTC, which is the pod's clock."""
+    cluster.store["pods"] = [operator_pod("operator-1", "films")]
+    cluster.save()
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        monkeypatch.setattr(commands, "_now", lambda: datetime(2026, 11, 30, 23, 0, tzinfo=UTC))
+        for words in (["costs"], ["costs", "--month"]):
+            assert main(words) == CommandExit.DONE
+            assert capfd.readouterr().out.split()[-2:] == ["--month", "2026-12"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def operator_pod(name, namespace, release="videotask"):

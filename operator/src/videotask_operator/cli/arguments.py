@@ -132,7 +132,7 @@ def _add_rest(adder: Any) -> None:
     _place(costs)
     operators = os.environ.get("VIDEOTASK_OPERATOR_NAMESPACE")
     costs.add_argument("--operator-namespace", default=operators, metavar="NS", help="where the operator runs")
-    month = "by the channels' own clocks (default: this month)"
+    month = "by the channels' own clocks (default: this month, here)"
     costs.add_argument("--month", metavar="YYYY-MM", nargs="?", const="", help=month)
     costs.add_argument("--by", metavar="WORDS", help=f"a list of {', '.join(CostKey)} (default: channel)")
     costs.add_argument("--channel", metavar="NAME", help="only this channel's films")

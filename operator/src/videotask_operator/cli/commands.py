@@ -224,10 +224,10 @@ def logs(options: argparse.Namespace) -> CommandExit:
 
 def costs(options: argparse.Namespace) -> CommandExit:
     """Have the operator's program print the costs."""
-    words: list[str] = []
-    if options.month:
-        parse_month(options.month)  # here, because the program's complaint would come as a line of its log
-        words += ["--month", options.month]
+    # This machine's calendar: the operator's pod has another clock, and a table does not say its month.
+    month = options.month or f"{_now().astimezone():%Y-%m}"
+    parse_month(month)  # here, because the program's complaint would come as a line of its log
+    words = ["--month", month]
     if options.by is not None:
         parse_keys(options.by)
         words += ["--by", options.by]
