@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -34,15 +35,23 @@ def keep(
     film: Path, folder: Path, *, name: str, status: Mapping[str, Any], task: VideoTaskSpec, channel: ChannelSpec
 ) -> Path:
     """Copy the film to films/ once it is proved to be the one the status names, and draw its sheets from its folder."""
-    FILMS.mkdir(exist_ok=True)
-    target = FILMS / f"{name}.mp4"
-    shutil.copyfile(film, target)
-    check_film(target, status["film"])
+    target = copy_film(film, name=name, film=status["film"])
     frames_per_second = quality_of(task, channel).frame.frames_per_second
     shots = shots_of(folder, frames_per_second=frames_per_second)
     _save(contact_sheet(target, shots, title=task.title), sheet_of(target))
     _save(before_after_sheet(folder), composites_of(target))
     return target
+
+
+def copy_film(source: Path, *, name: str, film: Mapping[str, Any]) -> Path:
+    """Copy a film to films/ and return where it stands there; FilmError unless it is the one the status names."""
+    FILMS.mkdir(exist_ok=True)
+    # Under its name only when it is whole and proved: a bad copy that lies there looks like a film.
+    with tempfile.TemporaryDirectory(dir=FILMS, prefix=".copy-") as folder:
+        copy = Path(folder) / f"{name}.mp4"
+        shutil.copyfile(source, copy)
+        check_film(copy, film)
+        return copy.replace(FILMS / copy.name)
 
 
 def sheet_of(film: Path) -> Path:
