@@ -174,6 +174,18 @@ def test_a_dry_run_prints_the_patch_and_sends_none(cluster, capsys):
     assert cluster.patches() == []
 
 
+def test_the_patch_of_a_dry_run_is_refused_for_a_list_that_others_changed_meanwhile(cluster, capsys):
+    """Whoever sends it later by kubectl overwrites nobody's takes, as the command itself would not."""
+    assert main(["take", "heron", "clips:2=1", "--dry-run"]) == CommandExit.DONE
+    patch = capsys.readouterr().out
+    cluster.store["conflicts"] = 1
+    cluster.save()
+    words = ["kubectl", "patch", "videotasks.videotask.dev", "heron", "-n", "films", "--type=merge", "-p", patch]
+    sent = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "Conflict" in sent.stderr
+    assert [take["item"] for take in cluster.spec["takes"]] == ["3"]
+
+
 def test_what_the_storyboard_has_not_is_never_sent(cluster, capsys):
     assert main(["redo", "heron", "clips:4"]) == CommandExit.USAGE
     assert main(["edit", "heron", "--scene", "2", "--environment", "moon"]) == CommandExit.USAGE

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -84,9 +84,11 @@ class ClusterPlace:
         for _ in range(_CHANGE_TRIES):
             task = self.get_task(name)
             change = build(task)
-            if change.patch is None or dry_run:
+            if change.patch is None:
                 return task, change
             patch = guard(change.patch, task) if change.guarded else change.patch
+            if dry_run:
+                return task, replace(change, patch=patch)
             words = (
                 "patch",
                 RESOURCE,
