@@ -392,9 +392,9 @@ class _Workshop:
         answer = received.received_for(self._folder(one), call.paid)
         if answer is not None:
             call.part = answer.file
-            return self._named(one, call, answer.suffix)
+            return self._named_again(one, call, closed, answer.suffix)
         if call.part.exists():
-            return self._named(one, call, Path(closed.path).suffix)
+            return self._named_again(one, call, closed, Path(closed.path).suffix)
         file = self._context.volume / closed.path
         is_known = any(
             record.kind is RecordKind.DONE and (record.item, record.path) == (one.item, closed.path)
@@ -402,7 +402,7 @@ class _Workshop:
         )
         if is_known or not file.exists() or not self._is_own(one, call.paid, closed.path):
             return None
-        return _Media(file=file, path=closed.path, take=call.paid.intent.take)
+        return _Media(file=file, path=closed.path, take=closed.take)
 
     def _is_own(self, one: Wanted, paid: PaidCall, path: str) -> bool:
         """Tell whether the file of this name is the call's: the last one's that gave it and whose media is not apart.
@@ -421,9 +421,20 @@ class _Workshop:
     def _named(self, one: Wanted, call: Call, suffix: str) -> _Media:
         """Return where waiting media goes: to its call's take, or to a free one if that name was taken meanwhile."""
         own = call.paid.intent.take
-        is_free = not (self._context.volume / one.path(own, suffix)).exists()
+        is_free = self._is_free(one, own)
         take = own if is_free else self._free_take(one)
         return _Media(file=call.part, path=one.path(take, suffix), take=take)
+
+    def _named_again(self, one: Wanted, call: Call, settled: LedgerRecord, suffix: str) -> _Media:
+        """Return where settled media goes, written down before it goes anywhere else than its line says.
+
+        After a crash between its name and its last line nothing else would tell whose it is.
+        """
+        media = self._named(one, call, suffix)
+        if (media.path, media.take) != (settled.path, settled.take):
+            amount_usd = settled.amount_usd
+            self._ledger.record_settled(call.paid, amount_usd=amount_usd, path=media.path, take=media.take)
+        return media
 
     async def _resume(
         self, one: Wanted, call: Call, resume: Callable[[Call], Awaitable[str | None]] | None
@@ -490,6 +501,11 @@ class _Workshop:
             take += 1
         return take
 
+    def _is_free(self, one: Wanted, take: int) -> bool:
+        """Tell whether no line speaks of this take as made, and no file has its name under any suffix."""
+        names = (self._context.volume / one.path(take, suffix) for suffix in one.suffixes)
+        return self._ledger.take(one.item, take) is None and not any(name.exists() for name in names)
+
     def _call(self, one: Wanted, paid: PaidCall) -> Call:
         folder = self._folder(one)
         durable.make_folder(folder)
@@ -544,7 +560,7 @@ class _Workshop:
         if call.cost_usd is None:
             _log.warning("cost_not_told", item=one.item, model=one.model)
         amount_usd = call.paid.intent.amount_usd if call.cost_usd is None else call.cost_usd
-        self._ledger.record_settled(call.paid, amount_usd=amount_usd, path=media.path)
+        self._ledger.record_settled(call.paid, amount_usd=amount_usd, path=media.path, take=media.take)
         return media
 
     async def _finish(self, one: Wanted, call: Call, media: _Media) -> None:

@@ -295,9 +295,14 @@ class Ledger(LedgerView):
         """Write down that the provider took the call under an id of its own; it counts as the intent would, if lost."""
         self._append_for(call, RecordKind.ACCEPTED, provider_id=provider_id, amount_usd=call.intent.amount_usd)
 
-    def record_settled(self, call: PaidCall, *, amount_usd: Decimal, path: str | None = None) -> None:
-        """Write down what the provider says the call cost, in US dollars; `path` is where its media will lie."""
-        self._append_for(call, RecordKind.SETTLED, amount_usd=_usd(amount_usd), path=path)
+    def record_settled(
+        self, call: PaidCall, *, amount_usd: Decimal, path: str | None = None, take: int | None = None
+    ) -> None:
+        """Write down what the provider says the call cost, in US dollars; `path` is where its media will lie.
+
+        `take` is the one that the path is of, where it is not the intent's; the last such line counts.
+        """
+        self._append_for(call, RecordKind.SETTLED, amount_usd=_usd(amount_usd), path=path, take=take)
 
     def record_released(self, call: PaidCall, *, message: str) -> None:
         """Write down that the call is proved not to be charged, and by what."""
@@ -347,13 +352,13 @@ class Ledger(LedgerView):
         """Write down that the item was given up in this run, and why."""
         self._append(RecordKind.FAILED, item=item, key=key, message=message[:300])
 
-    def _append_for(self, call: PaidCall, kind: RecordKind, **facts: Any) -> None:
+    def _append_for(self, call: PaidCall, kind: RecordKind, *, take: int | None = None, **facts: Any) -> None:
         intent = call.intent
         self._append(
             kind,
             item=intent.item,
             key=intent.key,
-            take=intent.take,
+            take=intent.take if take is None else take,
             call_id=call.call_id,
             model=intent.model,
             external_id=intent.external_id,

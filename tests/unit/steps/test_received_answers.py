@@ -13,6 +13,7 @@ from tests.support.step_context import context_of
 from tests.support.step_program import a_task_file
 
 from videotask_contract.errors import FailureClass, VideoTaskError
+from videotask_contract.ledger_record import RecordKind
 from videotask_contract.steps import Step
 from videotask_steps.clean_up import Extent, clean_up
 from videotask_steps.items import Call, Wanted, make_items
@@ -40,6 +41,7 @@ class Effects:
         *,
         then: Callable[[Call], None] | None = None,
         told: bool = True,
+        suffix: str = ".mp3",
         probe: Callable[[Path], float] = lambda _path: 3.0,
         is_killed_before_done: bool = False,
     ) -> None:
@@ -50,7 +52,7 @@ class Effects:
             if is_killed_before_done:
                 dying: Any = ledger
                 dying.record_done = _die
-            await make_items(context, [self._wanted(key, self._maker(key, then, told=told), probe)])
+            await make_items(context, [self._wanted(key, self._maker(key, then, told=told, suffix=suffix), probe)])
         finally:
             ledger.close()
 
@@ -67,12 +69,14 @@ class Effects:
     def waiting(self) -> list[Path]:
         return [path for path in self.volume.rglob(".*") if path.is_file()]
 
-    def _maker(self, key: str, then: Callable[[Call], None] | None, *, told: bool) -> Callable[[Call], Awaitable[str]]:
+    def _maker(
+        self, key: str, then: Callable[[Call], None] | None, *, told: bool, suffix: str
+    ) -> Callable[[Call], Awaitable[str]]:
         async def make(call: Call) -> str:
             self.calls.append(key)
             if told:
                 call.charged(PRICE_USD)
-            suffix = call.keep(f"the sound of {key}".encode(), ".mp3")
+            call.keep(f"the sound of {key}".encode(), suffix)
             if then is not None:
                 then(call)
             return suffix
@@ -87,7 +91,7 @@ class Effects:
             model="model",
             price_usd=Decimal("0.12"),
             path=lambda take, suffix: f"sfx/sfx_01.take{take}{suffix}",
-            suffixes=(".mp3",),
+            suffixes=(".mp3", ".wav"),
             make=make,
             probe=probe,
         )
@@ -206,3 +210,24 @@ async def test_a_clean_up_killed_before_its_tombstone_leaves_an_answer_that_is_m
     made = effects.ledger.current("01")
     assert made is not None
     assert made.path == "sfx/sfx_01.take1.mp3"
+
+
+async def test_an_answer_that_got_another_takes_name_is_not_asked_for_again_after_a_kill(effects: Effects) -> None:
+    await effects.killed("rain")
+    await effects.run("wind")
+    with pytest.raises(KilledError):
+        await effects.run("rain", is_killed_before_done=True)
+    await effects.run("rain")
+    assert effects.calls == ["rain", "wind"]
+    made = effects.ledger.current("01")
+    assert made is not None
+    assert (made.key, made.take, made.path) == ("rain", 2, "sfx/sfx_01.take2.mp3")
+    assert (effects.volume / "sfx/sfx_01.take2.mp3").read_bytes() == b"the sound of rain"
+
+
+async def test_no_two_takes_have_one_number_whatever_their_suffixes(effects: Effects) -> None:
+    await effects.killed("rain")
+    await effects.run("wind", suffix=".wav")
+    await effects.run("rain")
+    made = [(record.take, record.path) for record in effects.ledger.records if record.kind is RecordKind.DONE]
+    assert made == [(1, "sfx/sfx_01.take1.wav"), (2, "sfx/sfx_01.take2.mp3")]
