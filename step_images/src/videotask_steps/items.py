@@ -162,12 +162,14 @@ class _Workshop:
         self._ledger = context.ledger
         self._under_way = MoneyUnderWay(context.ledger, context.limits, context.stopping)
         self._are_counted = are_counted
+        self._wanted: Sequence[Wanted] = ()
         self._missing: deque[Wanted] = deque()
         self._failures: list[tuple[Wanted, VideoTaskError]] = []
         self._is_closed = False
 
     async def keep(self, wanted: Sequence[Wanted]) -> None:
         refused: list[tuple[str, VideoTaskError]] = []
+        self._wanted = wanted
         self._settle_received(wanted)
         await self._collect_open(wanted)
         for one in wanted:
@@ -175,8 +177,8 @@ class _Workshop:
                 record = await asyncio.to_thread(
                     take_that_counts, self._ledger, one.item, one.key, take=one.chosen_take, probe=one.probe
                 )
-                if record is None:
-                    record = await asyncio.to_thread(self._take_over, one, wanted)
+                if record is None and not any(call.is_open for call in self._ledger.calls_for(one.item, one.key)):
+                    record = await self._take_over(one)
             except VideoTaskError as error:
                 refused.append((one.label, error))
                 continue
@@ -189,22 +191,21 @@ class _Workshop:
         if refused:  # before anything is paid: a film that cannot be finished is not begun
             raise combine_failures(refused)
 
-    def _take_over(self, one: Wanted, wanted: Sequence[Wanted]) -> LedgerRecord | None:
+    async def _take_over(self, one: Wanted) -> LedgerRecord | None:
         """Make a copy of what was paid for under another name that wants it no more: scenes move, assets are renamed.
 
-        Two items that want the same each have their own, as ever. None when there is nothing to take over, and while a
-        call of the item's own may still bring it.
+        Two items that want the same each have their own, as ever. None when there is nothing to take over. What a call
+        of the item's own may still bring comes first.
         """
-        if any(call.is_open for call in self._ledger.calls_for(one.item, one.key)):
-            return None
-        owners = {other.item for other in wanted if other.key == one.key}
-        found = self._ledger.kept_elsewhere(one.key, owners=owners, probe=one.probe)
+        owners = {other.item for other in self._wanted if other.key == one.key}
+        found = await asyncio.to_thread(self._ledger.kept_elsewhere, one.key, owners=owners, probe=one.probe)
         if found is None or found.path is None:
             return None
         _require_room(self._context.volume, item=one.item)
         free = self._free_take(one)
         path = one.path(free, Path(found.path).suffix)
-        durable.save(self._context.volume / path, (self._context.volume / found.path).read_bytes())
+        content = await asyncio.to_thread((self._context.volume / found.path).read_bytes)
+        await asyncio.to_thread(durable.save, self._context.volume / path, content)
         _log.info("item_taken_over", item=one.item, path=path, item_before=found.item, path_before=found.path)
         return self._ledger.record_done(
             one.item, one.key, path=path, take=free, duration_seconds=found.duration_seconds
@@ -313,6 +314,9 @@ class _Workshop:
     async def _make_or_raise(self, one: Wanted) -> None:
         await self._find_lost_calls(one)
         if await self._recover(one):
+            return
+        if await self._take_over(one) is not None:  # a call of its own that was waited for brought nothing
+            self._count(kept=True)
             return
         self._warn_if_paid_before(one)
         begun_at: float | None = None

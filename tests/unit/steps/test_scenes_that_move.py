@@ -25,6 +25,10 @@ STEP = Step.NARRATION_GENERATION
 PRICE = Decimal("0.01")
 
 
+class KilledError(BaseException):
+    """Stands for the end of the process."""
+
+
 class Film:
     """Narrations by their text, one run after another on one volume."""
 
@@ -33,25 +37,29 @@ class Film:
         self.runs = 0
         self.spoken: list[str] = []
 
-    async def run(self, *texts: str, names: tuple[str, ...] = (), redo: dict[str, int] | None = None) -> StepContext:
+    async def run(
+        self, *texts: str, names: tuple[str, ...] = (), redo: dict[str, int] | None = None, dies_over: str = ""
+    ) -> StepContext:
         """Make the narrations of these scenes and return the run; its ledger is closed.
 
-        A scene is named after its text where no name is given.
+        A scene is named after its text where no name is given. The run is killed while `dies_over` is being spoken.
         """
         self.runs += 1
         run_id = f"run-{self.runs}"
         context = await a_context(self.volume, a_task_file(STEP, run_id=run_id, redo=redo or {}))
         context.save_storyboard(Storyboard.model_validate(board(*(names or dict.fromkeys(texts)))))
         try:
-            wanted = [self._wanted(context, f"{number:02}", text) for number, text in enumerate(texts, 1)]
+            wanted = [self._wanted(context, f"{number:02}", text, dies_over) for number, text in enumerate(texts, 1)]
             await make_items(context, wanted)
         finally:
             context.ledger.close()
         return context
 
-    def _wanted(self, context: StepContext, number: str, text: str) -> Wanted:
+    def _wanted(self, context: StepContext, number: str, text: str, dies_over: str) -> Wanted:
         async def make(call: Call) -> str:
             self.spoken.append(text)
+            if text == dies_over:
+                raise KilledError
             call.charged(PRICE)
             again = "" if self.spoken.count(text) == 1 else f" {self.spoken.count(text)}"
             return call.keep(f"{text}{again}".encode(), ".mp3")
@@ -161,3 +169,15 @@ async def test_a_lost_name_asks_for_no_take_of_anything_else(tmp_path: Path) -> 
     await film.run("ebb", "flood")
     assert heard(await film.run("ebb", "flood", redo={"spring-tide": 2})) == ["ebb", "flood"]
     assert film.spoken == ["ebb", "flood"]
+
+
+async def test_a_call_that_brings_nothing_any_more_keeps_nobody_from_taking_over(tmp_path: Path) -> None:
+    film = Film(tmp_path)
+    with pytest.raises(KilledError):
+        await film.run("dawn", "ebb", dies_over="ebb")
+    await film.run("ebb", "dawn")
+    assert film.spoken == ["dawn", "ebb", "ebb"], "nobody can be asked what became of the first"
+    after = await film.run("dawn", "ebb")
+    assert film.spoken == ["dawn", "ebb", "ebb"]
+    assert heard(after) == ["dawn", "ebb 2"]
+    assert (after.progress.done, after.progress.kept) == (2, 2)
