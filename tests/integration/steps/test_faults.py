@@ -16,6 +16,7 @@ from videotask_contract.exits import ExitCode
 from videotask_contract.steps import Step
 from videotask_contract.storyboard import Storyboard
 from videotask_steps.ledger import Ledger
+from videotask_steps.steps.video_generation import DOWNLOADS
 
 IMAGES, CLIPS, VOICES, EFFECTS = (
     Step.ASSET_GENERATION,
@@ -205,6 +206,22 @@ async def test_a_clip_damaged_on_its_way_is_fetched_again_for_nothing(film: Film
     assert ended.code == ExitCode.DONE, ended.stderr
     assert len(film.control.bill()["entries"]) == 1
     assert len(film.operations("download")) == 2
+
+
+@pytest.mark.parametrize("kind", ["empty_media", "html_at_200", "http_5xx"])
+async def test_a_clip_whose_host_sends_none_for_a_while_is_fetched_by_the_next_run_for_nothing(
+    film: Film, kind: str
+) -> None:
+    film.with_scenes(1).ready_for(CLIPS)
+    film.control.add_fault(kind, match={"operation": "download"}, times=DOWNLOADS)
+    first = await film.run(CLIPS, run_id="run-1")
+    failure = first.report.failure
+    assert failure is not None
+    assert (failure.failure_class, first.code) == (FailureClass.NETWORK, ExitCode.TRANSIENT)
+    second = await film.run(CLIPS, run_id="run-2")
+    assert second.code == ExitCode.DONE, second.stderr
+    assert len(film.control.bill()["entries"]) == 1
+    assert film.ledger_usd(CLIPS) == film.control.total_usd()
 
 
 @pytest.mark.parametrize("kind", ["http_5xx", "html_at_200", "truncated_json", "http_429_retry_after"])

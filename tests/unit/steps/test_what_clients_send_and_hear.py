@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -164,3 +165,23 @@ async def test_klings_rate_limit_waits_as_long_as_its_header_says() -> None:
         with pytest.raises(TransientError) as caught:
             await client.find("ours")
     assert (caught.value.failure_class, caught.value.retry_after_seconds) == (FailureClass.RATE_LIMITED, 42.0)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(200, content=b"", headers={"content-type": "video/mp4"}),
+        httpx.Response(200, json={"error": "try again later"}),
+        httpx.Response(200, content=b"<Error/>", headers={"content-type": "application/xml"}),
+        httpx.Response(200, text="back soon"),
+        httpx.Response(503),
+    ],
+    ids=["nothing", "json", "xml", "text", "error"],
+)
+async def test_an_answer_that_is_no_clip_says_nothing_about_the_clip(tmp_path: Path, response: httpx.Response) -> None:
+    async with KlingClient(settings(Provider.KLING), SecretStr("k3y")) as client:
+        await client._downloads.aclose()
+        client._downloads = httpx.AsyncClient(transport=httpx.MockTransport(Answers(response)))
+        with pytest.raises(TransientError) as caught:
+            await client.download("http://clips.invalid/1", tmp_path / "clip")
+    assert caught.value.failure_class is FailureClass.NETWORK

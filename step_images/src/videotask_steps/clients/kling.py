@@ -67,6 +67,8 @@ ERRORS: Final[dict[int, ErrorRule]] = {
 _POLICY_WORDS: Final = ("risk", "policy", "safety", "sensitive", "moderation", "prohibited")
 
 
+_WORDS: Final = ("text/", "application/json", "application/xml")
+"""Kinds of answers that are no clip, whatever their status says."""
 _NO_LONGER_THERE: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
@@ -176,14 +178,14 @@ class KlingClient(Transport):
     async def download(self, url: str, path: Path) -> None:
         """Stream a clip into the file; a NETWORK TransientError when it did not come whole.
 
-        Raises ResultNotThereError when its host says that there is none.
+        Raises ResultNotThereError when its host says that there is none, or sends nothing: that is no word on the clip.
         """
         try:
             async with self._downloads.stream("GET", url) as response:
                 kind = response.headers.get("content-type", "").split(";")[0]
                 if response.status_code in _NO_LONGER_THERE:
                     raise ResultNotThereError(f"kling's clip is not there: its host answered {response.status_code}")
-                if response.status_code != HTTPStatus.OK or kind.startswith("text/"):
+                if response.status_code != HTTPStatus.OK or kind.startswith(_WORDS):
                     raise TransientError(
                         f"kling's clip could not be downloaded: its host answered {response.status_code} with {kind}",
                         failure_class=FailureClass.NETWORK,
@@ -191,6 +193,8 @@ class KlingClient(Transport):
                 with path.open("wb") as file:
                     async for chunk in response.aiter_bytes():
                         file.write(chunk)
+                    if file.tell() == 0:
+                        raise ResultNotThereError("kling's clip is not there: its host answered 200 and sent nothing")
         except httpx.RequestError as error:
             raise TransientError(
                 f"kling's clip could not be downloaded ({type(error).__name__})",
