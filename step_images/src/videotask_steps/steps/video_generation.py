@@ -55,6 +55,11 @@ GONE_AFTER_SECONDS: Final = 6 * 3600.0
 
 Kling clears results after 30 days.
 """
+_HOW_TO_GO_BACK: Final = (
+    " (put the file back and raise spec.attempt; or name any image in spec.takes with the take that it has, which "
+    "sends the film back at no cost)"
+)
+"""Another attempt alone would look at the same file again, and composites cannot be named in spec.redo."""
 _LINES: Final = {"720p": 720, "1080p": 1080}
 _JPEG_QUALITY: Final = 95
 _FRAME_MAKERS: Final = ThreadPoolExecutor(2, thread_name_prefix="first-frame")
@@ -182,7 +187,7 @@ def _composite_sha256(volume: Path, number: str) -> str:
     path = volume / layout.composite(number)
     if not path.is_file():
         raise PermanentError(
-            f"{layout.composite(number)} is missing; composite_creation must be run again",
+            f"{layout.composite(number)} is missing; composite_creation must be run again{_HOW_TO_GO_BACK}",
             item=number,
         )
     sha256 = durable.sha256_of(path)
@@ -190,7 +195,7 @@ def _composite_sha256(volume: Path, number: str) -> str:
     if made is not None and made.path == layout.composite(number) and made.sha256 != sha256:
         raise PermanentError(
             f"{layout.composite(number)} has another content than its ledger says: it was damaged or changed since; "
-            "restore it or run composite_creation again",
+            f"restore it or run composite_creation again{_HOW_TO_GO_BACK}",
             item=number,
         )
     return sha256
