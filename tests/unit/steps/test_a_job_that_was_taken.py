@@ -54,6 +54,8 @@ class Kling(KlingClient):
         """Of the first job while others are there; None where it is not listed."""
         self.message = ""
         self.url: str | None = "http://clips.invalid/1"
+        self.unnamed = 0
+        """So many look-ups tell of success and no address."""
         self.billed_usd: Decimal | None = PRICE_USD
         self.asked = 0
         self.downloads = 0
@@ -92,7 +94,8 @@ class Kling(KlingClient):
         state = self.first_state if job_id == "job-1" and self.first_state is not JobState.SUCCEEDED else self.state
         if state is None:
             return None
-        url = self.url and f"{self.url}?signed={self.asked}"
+        self.unnamed -= 1
+        url = self.url and f"{self.url}?signed={self.asked}" if self.unnamed < 0 else None
         return Job(job_id=job_id, state=state, url=url, billed_usd=self.billed_usd, message=self.message)
 
 
@@ -258,6 +261,19 @@ async def test_a_clip_that_is_not_there_yet_is_asked_for_by_a_fresh_address_and_
         await clip.run()
     assert caught.value.failure_class is FailureClass.NETWORK
     assert len(set(clip.kling.urls)) == DOWNLOADS
+    await clip.run()
+    assert (len(clip.kling.posted), clip.told) == (1, [("closed", PRICE_USD)])
+
+
+@pytest.mark.parametrize("unnamed", [1, DOWNLOADS, 2 * DOWNLOADS - 1])
+async def test_a_clip_whose_address_is_not_told_with_its_success_is_asked_for_again_and_not_paid_for_again(
+    clip: Clip, unnamed: int
+) -> None:
+    clip.kling.unnamed = unnamed
+    if unnamed >= DOWNLOADS:
+        with pytest.raises(TransientError, match="names no clip") as caught:
+            await clip.run()
+        assert caught.value.failure_class is FailureClass.NETWORK
     await clip.run()
     assert (len(clip.kling.posted), clip.told) == (1, [("closed", PRICE_USD)])
 

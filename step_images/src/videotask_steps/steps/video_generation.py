@@ -341,11 +341,8 @@ class _ClipMaker:
         if finished.state != JobState.SUCCEEDED:
             _charge_in_vain(call, finished)
             raise self._client.failure_of_job(finished)
-        if finished.url is None:
-            _charge_in_vain(call, finished)
-            raise _gone(finished) if _is_cleared(call) else BadMediaError("kling's job succeeded without a clip")
         try:
-            await self._download(finished, finished.url, call)
+            await self._download(finished, call)
         except BadMediaError:
             _charge_in_vain(call, finished)
             raise
@@ -369,10 +366,13 @@ class _ClipMaker:
                 _log.info("poll_failed", job_id=job.job_id, message=error.message)
         return current
 
-    async def _download(self, job: Job, url: str, call: Call) -> None:
+    async def _download(self, job: Job, call: Call) -> None:
         """Fetch the clip and look at it; a damaged one is fetched again, which costs nothing."""
+        url = job.url
         for tries in range(1, DOWNLOADS + 1):
             try:
+                if url is None:
+                    raise ResultNotThereError(f"kling's job {job.job_id} succeeded and names no clip")
                 await self._client.download(url, call.part)
                 await asyncio.to_thread(self._probe, call.part)
             except TransientError as error:
