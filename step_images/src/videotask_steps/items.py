@@ -9,7 +9,7 @@ import random
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -200,16 +200,49 @@ class _Workshop:
         owners = {other.item for other in self._wanted if other.key == one.key}
         found = await asyncio.to_thread(self._ledger.kept_elsewhere, one.key, owners=owners, probe=one.probe)
         if found is None or found.path is None:
+            return await self._take_answer_over(one, owners)
+        before = self._context.volume / found.path
+        record = await self._copied(one, before, found.duration_seconds, suffix=before.suffix)
+        _log.info("item_taken_over", item=one.item, path=record.path, item_before=found.item, path_before=found.path)
+        return record
+
+    async def _take_answer_over(self, one: Wanted, owners: Container[str]) -> LedgerRecord | None:
+        """As `_take_over`, of an answer that came whole under another name and still waits: its run was killed."""
+        for paid in reversed(self._ledger.calls()):
+            if paid.intent.key != one.key or paid.intent.item in owners:
+                continue
+            waiting = await asyncio.to_thread(self._waiting, one, paid)
+            if waiting is None:
+                continue
+            file, suffix = waiting
+            try:
+                seconds = await asyncio.to_thread(_look_at_new, one, file)
+            except VideoTaskError as error:
+                if error.failure_class is FailureClass.TRANSIENT:
+                    raise  # it could not be looked at, and may well be good
+                continue
+            _log.info("answer_taken_over", item=one.item, item_before=paid.intent.item, call_id=paid.call_id)
+            return await self._copied(one, file, seconds, suffix=suffix)
+        return None
+
+    def _waiting(self, one: Wanted, paid: PaidCall) -> tuple[Path, str] | None:
+        """Return the file in which a settled call's media still waits in the item's folder, and its suffix."""
+        if paid.closed is None or paid.closed.path is None:
             return None
+        answer = received.received_for(self._folder(one), paid)
+        if answer is not None:
+            return answer.file, answer.suffix
+        part = received.waiting_file(self._folder(one), paid)
+        return (part, Path(paid.closed.path).suffix) if part.exists() else None
+
+    async def _copied(self, one: Wanted, file: Path, seconds: float | None, *, suffix: str) -> LedgerRecord:
+        """Copy the file to a free take of the item, and write it down as made."""
         _require_room(self._context.volume, item=one.item)
         free = self._free_take(one)
-        path = one.path(free, Path(found.path).suffix)
-        content = await asyncio.to_thread((self._context.volume / found.path).read_bytes)
+        path = one.path(free, suffix)
+        content = await asyncio.to_thread(file.read_bytes)
         await asyncio.to_thread(durable.save, self._context.volume / path, content)
-        _log.info("item_taken_over", item=one.item, path=path, item_before=found.item, path_before=found.path)
-        return self._ledger.record_done(
-            one.item, one.key, path=path, take=free, duration_seconds=found.duration_seconds
-        )
+        return self._ledger.record_done(one.item, one.key, path=path, take=free, duration_seconds=seconds)
 
     def _settle_received(self, wanted: Sequence[Wanted]) -> None:
         """Settle the calls of killed runs whose answers came whole, also those of a prompt that was edited since."""

@@ -38,31 +38,43 @@ class Film:
         self.spoken: list[str] = []
 
     async def run(
-        self, *texts: str, names: tuple[str, ...] = (), redo: dict[str, int] | None = None, dies_over: str = ""
+        self,
+        *texts: str,
+        names: tuple[str, ...] = (),
+        redo: dict[str, int] | None = None,
+        dies_over: str = "",
+        dies_with: str = "",
     ) -> StepContext:
         """Make the narrations of these scenes and return the run; its ledger is closed.
 
-        A scene is named after its text where no name is given. The run is killed while `dies_over` is being spoken.
+        A scene is named after its text where no name is given. The run is killed while `dies_over` is being spoken,
+        or as soon as `dies_with` was.
         """
         self.runs += 1
         run_id = f"run-{self.runs}"
         context = await a_context(self.volume, a_task_file(STEP, run_id=run_id, redo=redo or {}))
         context.save_storyboard(Storyboard.model_validate(board(*(names or dict.fromkeys(texts)))))
         try:
-            wanted = [self._wanted(context, f"{number:02}", text, dies_over) for number, text in enumerate(texts, 1)]
+            wanted = [
+                self._wanted(context, f"{number:02}", text, dies_over, dies_with)
+                for number, text in enumerate(texts, 1)
+            ]
             await make_items(context, wanted)
         finally:
             context.ledger.close()
         return context
 
-    def _wanted(self, context: StepContext, number: str, text: str, dies_over: str) -> Wanted:
+    def _wanted(self, context: StepContext, number: str, text: str, dies_over: str, dies_with: str) -> Wanted:
         async def make(call: Call) -> str:
             self.spoken.append(text)
             if text == dies_over:
                 raise KilledError
             call.charged(PRICE)
             again = "" if self.spoken.count(text) == 1 else f" {self.spoken.count(text)}"
-            return call.keep(f"{text}{again}".encode(), ".mp3")
+            suffix = call.keep(f"{text}{again}".encode(), ".mp3")
+            if text == dies_with:
+                raise KilledError
+            return suffix
 
         def probe(path: Path) -> float:
             if path.read_text().split()[0] != text:
@@ -181,3 +193,14 @@ async def test_a_call_that_brings_nothing_any_more_keeps_nobody_from_taking_over
     assert film.spoken == ["dawn", "ebb", "ebb"]
     assert heard(after) == ["dawn", "ebb 2"]
     assert (after.progress.done, after.progress.kept) == (2, 2)
+
+
+async def test_an_answer_that_came_whole_before_a_kill_goes_with_its_scene(tmp_path: Path) -> None:
+    film = Film(tmp_path)
+    with pytest.raises(KilledError):
+        await film.run("ebb", "flood", dies_with="flood")
+    after = await film.run("dawn", "ebb", "flood")
+    assert film.spoken == ["ebb", "flood", "dawn"]
+    assert heard(after) == ["dawn", "ebb", "flood"]
+    assert heard(await film.run("ebb", "flood"))[:2] == ["ebb", "flood"]
+    assert film.spoken == ["ebb", "flood", "dawn"]
