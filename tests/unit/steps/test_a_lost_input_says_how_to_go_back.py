@@ -47,7 +47,7 @@ async def a_file(volume: Path, step: Step, path: str) -> None:
 
 async def test_a_lost_composite_is_made_again_where_an_image_is_chosen_as_it_is(tmp_path: Path) -> None:
     await a_file(tmp_path, Step.COMPOSITE_CREATION, layout.composite("01"))
-    with pytest.raises(PermanentError, match=r"spec\.takes .* at no cost") as caught:
+    with pytest.raises(PermanentError, match=r"spec\.takes .* to make it anew") as caught:
         _composite_sha256(tmp_path, "01")
     assert "composites/composite_01.png is missing" in caught.value.message
     chosen = [{"step": Step.ASSET_GENERATION, "item": IMAGE, "take": 1}]

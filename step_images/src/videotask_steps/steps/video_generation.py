@@ -57,7 +57,7 @@ Kling clears results after 30 days.
 """
 _HOW_TO_GO_BACK: Final = (
     " (put the file back and raise spec.attempt; or name any image in spec.takes with the take that it has, which "
-    "sends the film back at no cost)"
+    "sends the film back to make it anew)"
 )
 """Another attempt alone would look at the same file again, and composites cannot be named in spec.redo."""
 _LINES: Final = {"720p": 720, "1080p": 1080}
