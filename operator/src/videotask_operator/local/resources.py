@@ -114,7 +114,7 @@ def _readable_state(spec: Any) -> DesiredState | None:
 
 def _identify(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     known = read_json(path)
-    spec_sha256 = hashlib.sha256(json.dumps(manifest.get("spec"), sort_keys=True, default=str).encode()).hexdigest()
+    spec_sha256 = _digest(manifest.get("spec"))
     if not isinstance(known, dict) or "uid" not in known:
         identity = {"uid": str(uuid.uuid4()), "createdAt": datetime.now(UTC).isoformat(), "generation": 1, "status": {}}
     elif known["specSha256"] != spec_sha256:
@@ -124,3 +124,11 @@ def _identify(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     identity["specSha256"] = spec_sha256
     write_json(path, identity)
     return identity
+
+
+def _digest(spec: Any) -> str:
+    try:
+        text = json.dumps(spec, sort_keys=True, default=str)
+    except (TypeError, ValueError):
+        text = repr(spec)  # YAML allows what JSON has not: a number among names, a value that holds itself
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
