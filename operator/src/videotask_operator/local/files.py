@@ -9,6 +9,8 @@ from typing import Any
 
 PRIVATE = 0o600
 PUBLIC = 0o644
+_LONGEST_NAME = 240
+"""Of a file's own name in that of the one written beside it: both end at 255 bytes."""
 
 
 def write_text(path: Path, text: str, *, mode: int = PUBLIC) -> None:
@@ -46,7 +48,7 @@ def read_json(path: Path) -> Any | None:
 
 
 def _write_beside(path: Path, text: str, mode: int) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name[:_LONGEST_NAME]}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
