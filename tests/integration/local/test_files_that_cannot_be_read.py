@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
-from tests.integration.local.test_local_cluster import KEY
+from tests.integration.local.test_local_cluster import KEY, SLEEP
 
 from videotask_operator.core.model import TaskKey
+from videotask_operator.local import resources
 
+SWAN = TaskKey("default", "swan")
 ODD_SPECS = {"a number among names": "spec: {title: A, 7: x}", "it holds itself": "spec: &a {title: A, x: *a}"}
+
+
+def another(world, name="swan"):
+    return {**world.task, "metadata": {"name": name}}
 
 
 @pytest.mark.parametrize("spec", ODD_SPECS.values(), ids=ODD_SPECS)
@@ -28,3 +36,85 @@ async def test_the_longest_name_that_a_file_can_have_is_a_films_like_any_other(w
     )
     world.cluster.refresh()
     assert world.cluster.observe(TaskKey("default", name)).task.spec is not None
+
+
+async def test_a_film_whose_file_cannot_be_read_at_a_start_is_not_taken_for_deleted(world, monkeypatch):
+    """As with a disk that is full, or too many open files."""
+    world.program = SLEEP
+    world.folder.apply(another(world))
+    world.cluster.refresh()
+    uid = world.cluster.observe(KEY).task.uid
+    await world.cluster.create_run(world.order())
+    world.wait_for_file(world.task_folder / "pid")
+    load = resources.load_task
+    failing = {"heron"}
+
+    def load_or_fail(folder, *, namespace, name):
+        if name in failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return load(folder, namespace=namespace, name=name)
+
+    monkeypatch.setattr(resources, "load_task", load_or_fail)
+    cluster = world.restarted()
+    cluster.refresh()
+    assert cluster.is_synced
+    assert cluster.observe(SWAN).task is not None
+    assert not cluster.observe(KEY).in_sight
+    assert not any(job.deleting for job in cluster.observe(KEY).jobs)
+    failing.clear()
+    cluster.refresh()
+    seen = cluster.observe(KEY)
+    assert (seen.in_sight, seen.task.uid, seen.jobs[0].active, seen.jobs[0].deleting) == (True, uid, True, False)
+
+
+async def test_an_edit_that_could_not_be_read_is_read_later(world, monkeypatch):
+    load, calls = resources.load_task, []
+
+    def fail_once(folder, *, namespace, name):
+        calls.append(name)
+        if len(calls) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return load(folder, namespace=namespace, name=name)
+
+    monkeypatch.setattr(resources, "load_task", fail_once)
+    world.folder.apply({**world.task, "spec": world.task["spec"] | {"state": "Suspended"}})
+    world.cluster.refresh()
+    world.changed.clear()
+    world.cluster.refresh()
+    assert world.cluster.observe(KEY).task.spec.state == "Suspended"
+    assert KEY in world.changed
+
+
+async def test_a_file_that_is_away_while_the_operator_starts_is_the_same_film(world):
+    now = [0.0]
+    world.program = SLEEP
+    uid = world.cluster.observe(KEY).task.uid
+    await world.cluster.create_run(world.order())
+    world.wait_for_file(world.task_folder / "pid")
+    (world.folder.videotasks / "heron.yaml").unlink()
+    cluster = world.restarted()
+    cluster._clock = lambda: now[0]
+    cluster._missing_since.clear()
+    cluster.refresh()
+    assert not cluster.is_synced  # nobody can say yet what there is
+    world.folder.apply(world.task)
+    cluster.refresh()
+    seen = cluster.observe(KEY)
+    assert (cluster.is_synced, seen.task.uid, seen.jobs[0].deleting) == (True, uid, False)
+
+
+async def test_a_film_deleted_while_the_operator_was_away_is_another_one_when_applied_again(world):
+    now = [0.0]
+    uid = world.cluster.observe(KEY).task.uid
+    (world.folder.videotasks / "heron.yaml").unlink()
+    cluster = world.restarted()
+    cluster._clock = lambda: now[0]
+    cluster._missing_since.clear()
+    for now[0] in (0.0, 2.0):
+        cluster.refresh()
+    assert cluster.is_synced
+    assert KEY in world.changed
+    assert (cluster.observe(KEY).task, cluster.observe(KEY).in_sight) == (None, True)
+    world.folder.apply(world.task)
+    cluster.refresh()
+    assert cluster.observe(KEY).task.uid != uid

@@ -80,6 +80,11 @@ class LocalCluster:
         self._channels: dict[str, ChannelResource] = {}
         self._runs: dict[str, LocalRun] = {}
         self._clean_ups: dict[str, subprocess.Popen[bytes]] = {}
+        self._unsure: set[str] | None = None
+        """VideoTasks of which nobody can say what they want, or whether they are there; None before the first look.
+
+        Their file could not be read, or it was not seen since the start and is not missing for long enough.
+        """
         self._is_synced = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,7 +103,8 @@ class LocalCluster:
         """Read what changed, move every run on, and notify of each task that this may concern."""
         self._folder.prepare()
         changed = self._refresh_channels() | self._refresh_tasks() | self._refresh_runs()
-        self._is_synced = True
+        # What is missing at a start may be back in a moment, as at any other time.
+        self._is_synced = self._is_synced or not self._missing_since
         for name in sorted(changed):
             self._notify(self._key(name))
 
@@ -133,7 +139,7 @@ class LocalCluster:
             channel=channel,
             jobs=tuple(job for job, _ in seen),
             pods=tuple(pod for _, pod in seen if pod is not None),
-            in_sight=key.namespace == self._namespace,
+            in_sight=key.namespace == self._namespace and key.name not in (self._unsure or ()),
         )
 
     def last_wishes(self, key: TaskKey | None = None) -> Iterable[LastWish]:
@@ -248,15 +254,31 @@ class LocalCluster:
         }
 
     def _refresh_tasks(self) -> set[str]:
-        changed, gone = self._changes(self._folder.videotasks, self._tasks)
+        if self._unsure is None:
+            self._unsure = self._folder.names_with_status()
+        changed, gone = self._changes(self._folder.videotasks, self._tasks.keys() | self._unsure)
         for name in gone:
-            self._last_wishes.see_change(self._tasks.pop(name), None)
+            self._last_wishes.see_change(self._tasks.pop(name, None), None)
             self._folder.status(name).unlink(missing_ok=True)  # its uid goes with it
         for name in changed:
-            task = resources.load_task(self._folder, namespace=self._namespace, name=name)
-            self._last_wishes.see_change(self._tasks.get(name), task)
-            self._tasks[name] = task
+            self._load_task(name)
+        self._unsure -= gone
         return changed | gone
+
+    def _load_task(self, name: str) -> None:
+        unsure = self._unsure if self._unsure is not None else set()
+        try:
+            task = resources.load_task(self._folder, namespace=self._namespace, name=name)
+        except OSError as error:
+            # A full disk, say: it holds up no other film, is no proof of anything, and is tried again at the next look.
+            if name not in unsure:
+                _log.warning("film_unreadable", task=str(self._key(name)), error=str(error))
+            unsure.add(name)
+            self._signatures.pop(self._folder.videotasks / f"{name}.yaml", None)
+            return
+        unsure.discard(name)
+        self._last_wishes.see_change(self._tasks.get(name), task)
+        self._tasks[name] = task
 
     def _refresh_runs(self) -> set[str]:
         for path in self._folder.runs.iterdir():
@@ -265,7 +287,7 @@ class LocalCluster:
         owners = {task.uid for task in self._tasks.values()}
         changed = set()
         for run in list(self._runs.values()):
-            if run.job.task_uid not in owners:
+            if run.job.task_uid not in owners and run.job.task_name not in (self._unsure or ()):
                 request_deletion(run)  # as the garbage collector does with what lost its owner
             if self._advance(run):
                 changed.add(run.job.task_name)

@@ -52,6 +52,10 @@ class LocalFolder:
         """Return the file of a VideoTask's uid, generation and status."""
         return self.root / "status" / f"{name}.json"
 
+    def names_with_status(self) -> set[str]:
+        """Return the names of the VideoTasks that have such a file."""
+        return {path.stem for path in (self.root / "status").glob("*.json") if not path.name.startswith(".")}
+
     def volume(self, claim_name: str) -> Path:
         """Return the folder that stands for a claim's volume; it exists when the claim does."""
         return self.root / "volumes" / claim_name
