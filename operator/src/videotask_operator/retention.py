@@ -30,7 +30,6 @@ from videotask_operator.core.retention import (
     failed_clean_up,
     is_asked_for,
     may_be_due,
-    unfailed,
 )
 
 log = structlog.get_logger()
@@ -170,7 +169,8 @@ class RetentionKeeper:
         else:
             return
         if before is not None and now != before:
-            now = unfailed(now)
+            # It is due at once; that it failed stays known, for the Job that did still has its name.
+            now = replace(now, next_try_at=None, failure=None)
         if now != before and await transaction.load_task(uid) is not None:
             self._unsure.add(uid)
             await transaction.save_retention(now)

@@ -160,6 +160,39 @@ async def test_a_changed_wish_has_it_tried_at_once_and_a_new_operator_does_not()
     assert await house.looks() == [Extent.WORK]
 
 
+async def test_a_changed_wish_is_not_answered_by_the_job_that_failed_before_it() -> None:
+    """A failed Job stays for an hour, with its words: under its name nothing would be tried."""
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    house.cluster.apply(a_resource(retention={"workDays": 0}, status={"phase": "Completed"}))
+    ended: dict[str, CleanUpState] = {}
+
+    async def run_clean_up(order):
+        house.cluster.clean_ups.append(order)
+        return ended.setdefault(order.job_name, house.cluster.clean_up_state)
+
+    house.cluster.run_clean_up = run_clean_up
+    house.cluster.clean_up_state = CleanUpState.FAILED
+    assert await house.looks() == [Extent.WORK]
+    house.cluster.clean_up_state = CleanUpState.DONE  # its cause was mended
+    house.cluster.apply(a_resource(retention=ASKED | {"workDays": 0}, status={"phase": "Completed"}))
+    assert await house.looks() == [Extent.WORK]
+    assert [event.reason for _, event in house.cluster.events] == ["CleanUpFailed", "WorkRemoved"]
+    assert (await house.kept()).work_cleaned_at == house.now
+
+
+async def test_a_changed_wish_leaves_a_clean_up_under_way_its_name() -> None:
+    house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
+    house.cluster.apply(a_resource(retention={"workDays": 0}, status={"phase": "Completed"}))
+    house.cluster.clean_up_state = CleanUpState.FAILED
+    await house.looks()
+    house.now += timedelta(minutes=5)
+    house.cluster.clean_up_state = CleanUpState.RUNNING
+    await house.looks()
+    house.cluster.apply(a_resource(retention=ASKED | {"workDays": 0}, status={"phase": "Completed"}))
+    await house.looks()
+    assert house.cluster.clean_ups[-1].job_name == house.cluster.clean_ups[-2].job_name
+
+
 async def test_a_failed_clean_up_of_a_deleted_film_is_told_on_its_channel_and_waits_for_no_other_extent() -> None:
     house = await House().with_film(phase=Phase.COMPLETED, pipeline_end_time=NOON)
     house.cluster.apply(a_resource(retention={"onDeletion": "Delete", "workDays": 0}, status={"phase": "Completed"}))
