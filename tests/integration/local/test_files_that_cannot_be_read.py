@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 from tests.integration.local.test_local_cluster import KEY, SLEEP
@@ -118,3 +119,22 @@ async def test_a_film_deleted_while_the_operator_was_away_is_another_one_when_ap
     world.folder.apply(world.task)
     cluster.refresh()
     assert cluster.observe(KEY).task.uid != uid
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO], ids=errno.errorcode.get)
+async def test_no_film_counts_as_deleted_while_its_folder_cannot_be_read(world, monkeypatch, number):
+    now = [0.0]
+    world.cluster._clock = lambda: now[0]
+    uid = world.cluster.observe(KEY).task.uid
+
+    def refuse(path="."):
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", refuse)
+        broken.setattr(os, "listdir", refuse)
+        for now[0] in (0.0, 5.0, 10.0):
+            with pytest.raises(OSError, match=os.strerror(number)):
+                world.cluster.refresh()
+    world.cluster.refresh()
+    assert world.cluster.observe(KEY).task.uid == uid

@@ -28,7 +28,7 @@ from videotask_operator.core.model import (
 from videotask_operator.core.retention import CleanUpOrder, CleanUpState
 from videotask_operator.local import resources
 from videotask_operator.local.clean_up import advance_clean_up
-from videotask_operator.local.folder import LocalFolder
+from videotask_operator.local.folder import LocalFolder, visible_files
 from videotask_operator.local.runs import (
     LocalRun,
     StepCommand,
@@ -303,7 +303,7 @@ class LocalCluster:
 
     def _changes(self, folder: Path, known: Iterable[str]) -> tuple[set[str], set[str]]:
         """Return the names whose file is new or changed, and those whose file is gone."""
-        present = {path.stem: path for path in folder.glob("*.yaml") if not path.name.startswith(".")}
+        present = {path.stem: path for path in visible_files(folder, ".yaml")}
         changed = set()
         for name, path in present.items():
             signature = _signature(path)

@@ -54,7 +54,7 @@ class LocalFolder:
 
     def names_with_status(self) -> set[str]:
         """Return the names of the VideoTasks that have such a file."""
-        return {path.stem for path in (self.root / "status").glob("*.json") if not path.name.startswith(".")}
+        return {path.stem for path in visible_files(self.root / "status", ".json")}
 
     def volume(self, claim_name: str) -> Path:
         """Return the folder that stands for a claim's volume; it exists when the claim does."""
@@ -81,3 +81,8 @@ class LocalFolder:
         volume = self.volume(claim_name)
         volume.mkdir(parents=True, exist_ok=True)
         return volume
+
+
+def visible_files(folder: Path, suffix: str) -> list[Path]:
+    """Return the files of a folder that end so; OSError where it cannot be read, which Path.glob takes for empty."""
+    return [path for path in folder.iterdir() if path.suffix == suffix and not path.name.startswith(".")]
