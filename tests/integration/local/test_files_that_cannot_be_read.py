@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 
 import pytest
-from tests.integration.local.test_local_cluster import KEY, SLEEP
+from tests.integration.local.test_local_cluster import KEY, POLITE, SLEEP
 
 from videotask_operator.core.model import TaskKey
 from videotask_operator.local import resources
@@ -138,3 +139,22 @@ async def test_no_film_counts_as_deleted_while_its_folder_cannot_be_read(world, 
                 world.cluster.refresh()
     world.cluster.refresh()
     assert world.cluster.observe(KEY).task.uid == uid
+
+
+async def test_a_volume_that_cannot_be_written_holds_up_its_own_film_alone_and_says_so(world):
+    world.program = POLITE
+    world.folder.volume("river-files").joinpath("projects").write_text("a file where a folder should be")
+    world.folder.make_volume("sea-files")
+    await world.cluster.create_run(world.order())
+    swan = world.order(run_id="run-2", key=SWAN, job_name="swan-1", claim_name="sea-files", folder="swan")
+    world.folder.apply(another(world))
+    world.cluster.refresh()
+    assert SWAN in world.changed
+    swan = replace(swan, task_uid=world.cluster.observe(SWAN).task.uid)
+    await world.cluster.create_run(swan)
+    world.wait_for_file(world.folder.volume("sea-files") / "swan" / "pid")
+    world.folder.volume("river-files").joinpath("projects").unlink()
+    [pod] = world.cluster.observe(KEY).pods
+    assert pod.waiting_reason == "CreateContainerError"
+    assert str(world.task_folder) in pod.waiting_message
+    world.wait(lambda seen: seen.pods[0].running)

@@ -287,10 +287,16 @@ class LocalCluster:
         owners = {task.uid for task in self._tasks.values()}
         changed = set()
         for run in list(self._runs.values()):
-            if run.job.task_uid not in owners and run.job.task_name not in (self._unsure or ()):
-                request_deletion(run)  # as the garbage collector does with what lost its owner
-            if self._advance(run):
-                changed.add(run.job.task_name)
+            try:
+                if run.job.task_uid not in owners and run.job.task_name not in (self._unsure or ()):
+                    request_deletion(run)  # as the garbage collector does with what lost its owner
+                if self._advance(run):
+                    changed.add(run.job.task_name)
+            except OSError as error:
+                # It holds up no other run, and is moved on at the next look.
+                if run.trouble != str(error):
+                    _log.warning("run_not_moved_on", job=run.job.job_name, error=str(error))
+                run.trouble = str(error)
         return changed
 
     def _advance(self, run: LocalRun) -> bool:

@@ -90,6 +90,8 @@ class LocalRun:
     waiting: tuple[str, str] | None = None
     """Reason and message why it cannot start."""
     seen: tuple[JobSeen, PodSeen | None] | None = None
+    trouble: str = ""
+    """What kept it from being moved on when that was last told."""
 
 
 def create_run(folder: LocalFolder, order: RunOrder, *, step_command: StepCommand) -> LocalRun:
@@ -225,7 +227,10 @@ def _environment(run: LocalRun, folder: LocalFolder) -> tuple[dict[str, str] | N
     if not volume.is_dir():
         return None, ("Unschedulable", f'persistentvolumeclaim "{job.claim_name}" not found: make the folder {volume}')
     task_folder = volume / job.volume_folder
-    task_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        task_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return None, ("CreateContainerError", f"the folder {task_folder} cannot be made: {error.strerror}")
     path = run.path.resolve()
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
