@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.integration.local.test_local_cluster import KEY, POLITE, SLEEP
@@ -158,3 +159,45 @@ async def test_a_volume_that_cannot_be_written_holds_up_its_own_film_alone_and_s
     assert pod.waiting_reason == "CreateContainerError"
     assert str(world.task_folder) in pod.waiting_message
     world.wait(lambda seen: seen.pods[0].running)
+
+
+@pytest.mark.parametrize("kind", ["videotasks", "channels"])
+async def test_a_file_that_could_not_be_opened_for_a_moment_is_no_broken_spec(world, monkeypatch, kind):
+    read = Path.read_text
+    failing = [getattr(world.folder, kind)]
+
+    def read_or_fail(path, *rest, **named):
+        if path.parent in failing:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return read(path, *rest, **named)
+
+    monkeypatch.setattr(Path, "read_text", read_or_fail)
+    world.folder.apply({**world.channel, "spec": world.channel["spec"] | {"displayName": "River"}})
+    world.folder.apply({**world.task, "spec": world.task["spec"] | {"priority": "high"}})
+    world.cluster.refresh()
+    failing.clear()
+    world.changed.clear()
+    world.cluster.refresh()
+    seen = world.cluster.observe(KEY)
+    assert (seen.task.spec_error, seen.channel.spec_error) == (None, None)
+    assert (seen.task.spec.priority, seen.channel.spec.display_name) == ("high", "River")
+    assert KEY in world.changed
+
+
+async def test_a_file_that_was_closed_to_us_is_read_once_it_is_open(world, monkeypatch):
+    read = Path.read_text
+    file = world.folder.videotasks / "heron.yaml"
+
+    def read_or_fail(path, *rest, **named):
+        if path == file and not path.stat().st_mode & 0o004:  # as root may read all
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path, *rest, **named)
+
+    monkeypatch.setattr(Path, "read_text", read_or_fail)
+    world.folder.apply({**world.task, "spec": world.task["spec"] | {"priority": "high"}})
+    file.chmod(0o600)
+    world.cluster.refresh()
+    assert "Permission denied" in world.cluster.observe(KEY).task.spec_error
+    file.chmod(0o644)
+    world.cluster.refresh()
+    assert world.cluster.observe(KEY).task.spec.priority == "high"

@@ -42,8 +42,8 @@ from videotask_operator.local.runs import (
     step_program,
 )
 
-Signature = tuple[int, int, int]
-"""Inode, size and time of change: when these stay, a file is not read again."""
+Signature = tuple[int, int, int, int]
+"""Inode, size, and when its words and its rights were changed: when these stay, a file is not read again."""
 
 GONE_SECONDS: Final = 2.0
 """How long a file is missing before it counts as deleted; one that is back by then is the same resource."""
@@ -243,7 +243,7 @@ class LocalCluster:
     def _refresh_channels(self) -> set[str]:
         changed, gone = self._changes(self._folder.channels, self._channels)
         for name in changed:
-            self._channels[name] = resources.load_channel(self._folder, namespace=self._namespace, name=name)
+            self._load_channel(name)
         for name in gone:
             del self._channels[name]
         touched = changed | gone
@@ -252,6 +252,13 @@ class LocalCluster:
             for name, task in self._tasks.items()
             if task.spec is not None and task.spec.channel_ref.name in touched
         }
+
+    def _load_channel(self, name: str) -> None:
+        try:
+            self._channels[name] = resources.load_channel(self._folder, namespace=self._namespace, name=name)
+        except OSError as error:
+            _log.warning("channel_unreadable", channel=name, error=str(error))
+            self._signatures.pop(self._folder.channels / f"{name}.yaml", None)  # what was known stands until then
 
     def _refresh_tasks(self) -> set[str]:
         if self._unsure is None:
@@ -340,4 +347,4 @@ def _signature(path: Path) -> Signature | None:
         found = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

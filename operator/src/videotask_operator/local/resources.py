@@ -25,7 +25,10 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def load_task(folder: LocalFolder, *, namespace: str, name: str) -> TaskResource:
-    """Return the VideoTask of this name; allocates its uid the first time, and a generation for each other spec."""
+    """Return the VideoTask of this name; allocates its uid the first time, and a generation for each other spec.
+
+    OSError where neither the file nor a person is to blame: a disk that fails, too many open files.
+    """
     manifest, problem = _load_manifest(folder.videotasks / f"{name}.yaml", kind="VideoTask")
     spec, spec_error = (None, problem) if problem else _parse_spec(VideoTaskSpec, manifest)
     identity = _identify(folder.status(name), manifest)
@@ -43,7 +46,7 @@ def load_task(folder: LocalFolder, *, namespace: str, name: str) -> TaskResource
 
 
 def load_channel(folder: LocalFolder, *, namespace: str, name: str) -> ChannelResource:
-    """Return the Channel of this name."""
+    """Return the Channel of this name; OSError as above."""
     manifest, problem = _load_manifest(folder.channels / f"{name}.yaml", kind="Channel")
     spec, spec_error = (None, problem) if problem else _parse_spec(ChannelSpec, manifest)
     uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{folder.root.resolve()}/channels/{name}"))
@@ -83,7 +86,7 @@ def _sentence(detail: Any, root: str) -> str:
 def _load_manifest(path: Path, *, kind: str) -> tuple[dict[str, Any], str | None]:
     try:
         manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (PermissionError, IsADirectoryError, UnicodeDecodeError, yaml.YAMLError) as error:
         return {}, f"{path.name}: cannot be read as YAML: {error}"
     if not isinstance(manifest, dict) or not isinstance(manifest.get("metadata"), dict):
         return {}, f"{path.name}: is no manifest; apiVersion, kind, metadata and spec are needed"
