@@ -38,6 +38,12 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold the character U+0000; remove it")
+    return text
+
+
 class Priority(StrEnum):
     """Which queued task goes first."""
 
@@ -198,7 +204,7 @@ class Voice(ContractModel):
 class Look(ContractModel):
     """What all pictures of the channel share."""
 
-    style: Annotated[str, StringConstraints(max_length=500)] = ""
+    style: Annotated[str, StringConstraints(max_length=500), AfterValidator(_without_nul)] = ""
     """Added to every image prompt."""
 
 

@@ -201,3 +201,12 @@ async def test_a_file_that_was_closed_to_us_is_read_once_it_is_open(world, monke
     file.chmod(0o644)
     world.cluster.refresh()
     assert world.cluster.observe(KEY).task.spec.priority == "high"
+
+
+async def test_a_look_that_no_database_takes_is_a_broken_spec(world):
+    """Kubernetes refuses it by the CRD's rule; the record of a film's first run could not be saved with it."""
+    world.folder.apply({**world.channel, "spec": world.channel["spec"] | {"look": {"style": "soft\0gouache"}}})
+    world.cluster.refresh()
+    channel = world.cluster.observe(KEY).channel
+    assert channel.spec is None
+    assert "spec.look.style: must not hold the character U+0000" in channel.spec_error
