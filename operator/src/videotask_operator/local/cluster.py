@@ -80,6 +80,8 @@ class LocalCluster:
         self._channels: dict[str, ChannelResource] = {}
         self._runs: dict[str, LocalRun] = {}
         self._clean_ups: dict[str, subprocess.Popen[bytes]] = {}
+        self._claimed: set[str] = set()
+        """Channels whose volume was known at the start."""
         self._unsure: set[str] | None = None
         """VideoTasks of which nobody can say what they want, or whether they are there; None before the first look.
 
@@ -241,11 +243,15 @@ class LocalCluster:
             file.write(line + "\n")
 
     def _refresh_channels(self) -> set[str]:
-        changed, gone = self._changes(self._folder.channels, self._channels)
+        if not self._is_synced:
+            self._claimed |= resources.channels_with_claim(self._folder)
+        changed, gone = self._changes(self._folder.channels, self._channels.keys() | self._claimed)
+        self._claimed -= gone
         for name in changed:
             self._load_channel(name)
         for name in gone:
-            del self._channels[name]
+            self._channels.pop(name, None)
+            resources.forget_claim(self._folder, name)
         touched = changed | gone
         return {
             name

@@ -44,6 +44,11 @@ class LocalFolder:
         return self.root / "events.jsonl"
 
     @property
+    def claims(self) -> Path:
+        """{"channel": "claim"}: the volume that each Channel named first."""
+        return self.root / "claims.json"
+
+    @property
     def secrets(self) -> Path:
         """{"secret name": {"key": "value"}}, readable by its owner alone."""
         return self.root / "secrets.json"

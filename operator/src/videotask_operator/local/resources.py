@@ -22,6 +22,11 @@ from videotask_operator.local.folder import LocalFolder
 
 _Spec = TypeVar("_Spec", bound=ContractModel)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_OTHER_CHANNEL = "spec.channelRef: can never be changed (it was {}); create a new VideoTask for the other channel"
+_OTHER_VOLUME = (
+    "spec.volume.claimName: cannot be changed (it was {}): the films' files and ledgers lie there, and on another "
+    "volume what was paid would be paid again; make another Channel for another volume"
+)
 
 
 def load_task(folder: LocalFolder, *, namespace: str, name: str) -> TaskResource:
@@ -31,7 +36,9 @@ def load_task(folder: LocalFolder, *, namespace: str, name: str) -> TaskResource
     """
     manifest, problem = _load_manifest(folder.videotasks / f"{name}.yaml", kind="VideoTask")
     spec, spec_error = (None, problem) if problem else _parse_spec(VideoTaskSpec, manifest)
-    identity = _identify(folder.status(name), manifest)
+    identity = _identify(folder.status(name), manifest, channel=spec.channel_ref.name if spec else None)
+    if spec is not None and spec.channel_ref.name != identity["channel"]:
+        spec, spec_error = None, _OTHER_CHANNEL.format(identity["channel"])
     return TaskResource(
         key=TaskKey(namespace, name),
         uid=identity["uid"],
@@ -49,12 +56,41 @@ def load_channel(folder: LocalFolder, *, namespace: str, name: str) -> ChannelRe
     """Return the Channel of this name; OSError as above."""
     manifest, problem = _load_manifest(folder.channels / f"{name}.yaml", kind="Channel")
     spec, spec_error = (None, problem) if problem else _parse_spec(ChannelSpec, manifest)
+    claim_name = _claim_of(folder, name, spec)
+    if spec is not None and spec.volume.claim_name != claim_name:
+        spec, spec_error = None, _OTHER_VOLUME.format(claim_name)
     uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{folder.root.resolve()}/channels/{name}"))
     # Nobody counts a Channel's versions here; a checksum differs when the spec does, and no more is asked of it.
     generation = zlib.crc32(spec.model_dump_json().encode()) if spec else 0
     return ChannelResource(
         namespace=namespace, name=name, uid=uid, spec=spec, spec_error=spec_error, generation=generation
     )
+
+
+def channels_with_claim(folder: LocalFolder) -> set[str]:
+    """Return the names of the Channels whose volume is known."""
+    return set(_claims(folder))
+
+
+def forget_claim(folder: LocalFolder, name: str) -> None:
+    """Let a Channel that is gone have another volume when it is made anew."""
+    known = _claims(folder)
+    if known.pop(name, None) is not None:
+        write_json(folder.claims, known)
+
+
+def _claim_of(folder: LocalFolder, name: str, spec: ChannelSpec | None) -> str | None:
+    """Return the claim that a Channel named first."""
+    known = _claims(folder)
+    if spec is not None and name not in known:
+        known[name] = spec.volume.claim_name
+        write_json(folder.claims, known)
+    return known.get(name)
+
+
+def _claims(folder: LocalFolder) -> dict[str, str]:
+    known = read_json(folder.claims)
+    return known if isinstance(known, dict) else {}
 
 
 def save_status(folder: LocalFolder, *, name: str, uid: str, status: dict[str, Any]) -> None:
@@ -115,16 +151,20 @@ def _readable_state(spec: Any) -> DesiredState | None:
     return DesiredState(state) if isinstance(state, str) and state in set(DesiredState) else None
 
 
-def _identify(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _identify(path: Path, manifest: dict[str, Any], *, channel: str | None) -> dict[str, Any]:
+    """Return what is kept of a VideoTask; `channel` is the one that its spec names, and the first of them stays."""
     known = read_json(path)
     spec_sha256 = _digest(manifest.get("spec"))
     if not isinstance(known, dict) or "uid" not in known:
         identity = {"uid": str(uuid.uuid4()), "createdAt": datetime.now(UTC).isoformat(), "generation": 1, "status": {}}
     elif known["specSha256"] != spec_sha256:
         identity = known | {"generation": known["generation"] + 1}
+    elif known.get("channel") is None and channel is not None:
+        identity = dict(known)  # from before its Channel was kept
     else:
         return known
     identity["specSha256"] = spec_sha256
+    identity["channel"] = identity.get("channel") or channel
     write_json(path, identity)
     return identity
 
