@@ -158,10 +158,26 @@ class PermitRequest(ContractModel):
 
 
 def to_termination_message(report: FinalReport) -> str:
-    """Return the report as JSON of at most 4,096 bytes, without items and spend where they do not fit."""
-    text = report.model_dump_json(by_alias=True, exclude_none=True)
-    if len(text.encode()) <= MAX_TERMINATION_BYTES:
+    """Return the report as JSON of at most 4,096 bytes: without items and spend, then with fewer words, where too long.
+
+    A letter may take six bytes: Kubernetes would cut the message, and nobody could read what is left.
+    """
+    text = _to_json(report)
+    if _fits(text):
         return text
-    return report.model_copy(update={"items": (), "spend": (), "cut": True}).model_dump_json(
-        by_alias=True, exclude_none=True
-    )
+    report = report.model_copy(update={"items": (), "spend": (), "cut": True})
+    text = _to_json(report)
+    while not _fits(text) and report.failure is not None and report.failure.message:
+        words = report.failure.message
+        failure = report.failure.model_copy(update={"message": words[: len(words) * 9 // 10]})
+        report = report.model_copy(update={"failure": failure})
+        text = _to_json(report)
+    return text
+
+
+def _to_json(report: FinalReport) -> str:
+    return report.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode()) <= MAX_TERMINATION_BYTES
