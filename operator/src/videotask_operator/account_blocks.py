@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -19,6 +21,10 @@ from videotask_operator.core.ports import Transaction
 from videotask_operator.core.situation import Situation
 
 log = structlog.get_logger()
+
+_MAX_WORDS: Final = 200
+"""Of the provider: what a person can do stands behind them, in a status of 500 characters; the run that was refused
+keeps them all."""
 
 
 async def load_blocks(
@@ -60,9 +66,13 @@ async def record_blocks(
     known = await transaction.load_account_blocks(ended)
     changes = blocks_ended(plan, known=known, channel=channel, now=now)
     for block in changes.blocked:
-        await transaction.save_account_block(block)
+        await transaction.save_account_block(replace(block, message=_shortened(block.message)))
         log.warning("account_refused", account=block.account, channel=block.channel, message=block.message)
     for account in changes.lifted:
         await transaction.delete_account_block(account)
         log.info("account_block_lifted", account=account, because="the provider answered")
     return bool(changes.blocked or changes.lifted)
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= _MAX_WORDS else words[: _MAX_WORDS - 1].rstrip() + "…"
