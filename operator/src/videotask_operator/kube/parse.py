@@ -44,6 +44,8 @@ CANNOT_START: Final = frozenset(
 )
 """The kubelet's waiting reasons that mean "cannot start" (kubelet's pkg/kubelet/images and container errors)."""
 _MAX_PROBLEMS: Final = 5
+_MAX_WORDS: Final = 270
+"""Of the kubelet or the scheduler: what mends it stands behind them, in a status of 500 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,13 +227,21 @@ def _waiting(
         return None, None
     waiting = state.get("waiting") or {}
     if waiting.get("reason") in CANNOT_START:
-        return waiting["reason"], waiting.get("message")
+        return waiting["reason"], _shortened(waiting.get("message"))
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition.get("status") == "False":
-            return condition.get("reason") or "Unschedulable", condition.get("message")
+            return condition.get("reason") or "Unschedulable", _shortened(condition.get("message"))
     if state.get("running") or state.get("terminated"):
         return None, None
     return NOT_STARTED, _not_started(body["metadata"]["name"], waiting)
+
+
+def _shortened(words: str | None) -> str | None:
+    """Return words without their middle where they are many: an image is named first, and its trouble last."""
+    if words is None or len(words) <= _MAX_WORDS:
+        return words
+    half = (_MAX_WORDS - 3) // 2
+    return f"{words[:half]} … {words[-half:]}"
 
 
 def _not_started(name: str, waiting: Mapping[str, Any]) -> str:
