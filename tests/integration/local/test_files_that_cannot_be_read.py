@@ -82,6 +82,7 @@ async def test_an_edit_that_could_not_be_read_is_read_later(world, monkeypatch):
     monkeypatch.setattr(resources, "load_task", fail_once)
     world.folder.apply({**world.task, "spec": world.task["spec"] | {"state": "Suspended"}})
     world.cluster.refresh()
+    assert not world.cluster.observe(KEY).in_sight, "what its person wants now is not known"
     world.changed.clear()
     world.cluster.refresh()
     assert world.cluster.observe(KEY).task.spec.state == "Suspended"
