@@ -46,6 +46,8 @@ SAMPLES = REPOSITORY / "samples"
 EMULATORS = "videotask-emulators"
 CHANNEL = "night-stories"
 SMALL_FRAME = {"width": 568, "height": 320, "framesPerSecond": 12}
+LARGE_FRAME = {"width": 1920, "height": 1080, "framesPerSecond": 12}
+"""Of films whose assembly, which makes no call that could be held, is to be met at work: it takes some seconds."""
 """The least that the schema allows, at about 16:9."""
 FILM_SECONDS = 420
 """Deadline for a small film on a busy machine; it takes about a minute on an idle one."""

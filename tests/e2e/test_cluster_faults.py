@@ -27,7 +27,7 @@ from tests.e2e.faults import (
 )
 from tests.e2e.harm import bill_of, hold, open_run, own_channel, own_film, running_pod, runs_of
 from tests.e2e.real_cluster import eventually
-from tests.e2e.studio import Film, Studio
+from tests.e2e.studio import LARGE_FRAME, Film, Studio
 
 from videotask_contract.phases import Phase
 from videotask_contract.steps import Step
@@ -82,7 +82,7 @@ def test_hands_the_database_and_the_report_endpoint(studio, table):
     """One film and five faults, each in the middle of a step."""
     channel = own_channel(studio, "faults")
     images, creates = hold(studio, channel, "image"), hold(studio, channel, "create")
-    film = a_film(studio, channel)
+    film = own_film(studio, channel, channel=channel, scenes=SCENES, frame=LARGE_FRAME)
 
     is_held(images)
     ended_at = kill_postgres(studio)

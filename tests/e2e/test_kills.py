@@ -23,7 +23,7 @@ from tests.e2e.harm import (
     sigkill_pod,
 )
 from tests.e2e.real_cluster import eventually
-from tests.e2e.studio import Film, Studio
+from tests.e2e.studio import LARGE_FRAME, Film, Studio
 
 from videotask_contract.phases import Phase
 from videotask_contract.steps import Step
@@ -145,7 +145,7 @@ def test_every_steps_pod_deleted_once_and_one_evicted(studio, plain, eventual):
     """SIGTERM: calls in flight are finished and paid once, and the next run begins with what they made."""
     channel = own_channel(studio, "deleted")
     with holds(studio, channel, *CALL_OF_STEP.values()) as calls:
-        film = own_film(studio, "deleted", channel=channel)
+        film = own_film(studio, "deleted", channel=channel, frame=LARGE_FRAME)
         for step in Step:
             with calls[CALL_OF_STEP[step]] if step in CALL_OF_STEP else contextlib.nullcontext():
                 pod = running_pod(film, step)
