@@ -78,17 +78,18 @@ class Kubectl:
 
         Raises KubectlError at the end of the block when kubectl failed.
         """
-        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            assert process.stdout is not None  # noqa: S101  it was asked for
-            yield process.stdout
-            _, complaint = process.communicate(timeout=timeout_seconds)
-        except subprocess.TimeoutExpired as error:
-            raise TransientError(f"kubectl {words[0]} did not end within {timeout_seconds:.0f} s; try again") from error
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+        with subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                assert process.stdout is not None  # noqa: S101  it was asked for
+                yield process.stdout
+                _, complaint = process.communicate(timeout=timeout_seconds)
+            except subprocess.TimeoutExpired as error:
+                raise TransientError(
+                    f"kubectl {words[0]} did not end within {timeout_seconds:.0f} s; try again"
+                ) from error
+            finally:
+                if process.poll() is None:
+                    process.kill()
         if process.returncode != 0:
             raise KubectlError(words[0], complaint.decode(errors="replace"))
 
