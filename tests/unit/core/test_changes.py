@@ -606,3 +606,16 @@ def touched(**spec) -> dict[str, int]:
 
     found = touched_items(a_resource(storyboard=BOARD, **spec).spec, Change(edits=True))
     return {step.value: number for step, number in found.items() if number}
+
+
+def test_what_is_asked_for_anew_what_is_edited_and_what_is_chosen_is_touched_together():
+    asked = {
+        "redo": REDO_CLIPS,
+        "edits": {"scenes": [{"scene": "3", "motion": "The boat turns."}]},
+        "takes": [{"step": "video_generation", "item": "5", "take": 1}],
+    }
+    spec = a_resource(storyboard=BOARD, **asked).spec
+    clips = Step.VIDEO_GENERATION
+    assert touched_items(spec, Change(redo=spec.redo))[clips] == 2
+    assert touched_items(spec, Change(redo=spec.redo, edits=True))[clips] == 3
+    assert touched_items(spec, Change(redo=spec.redo, edits=True, takes=frozenset({clips})))[clips] == 4

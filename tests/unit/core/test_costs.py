@@ -60,6 +60,11 @@ def test_the_table_ends_with_the_sum():
     assert len({len(line) for line in lines}) == 1, "columns stand below each other"
 
 
+def test_the_sum_has_as_many_labels_as_the_rows():
+    report = add_up(FACTS, month=NOVEMBER, by=(CostKey.FILM, CostKey.PROVIDER, CostKey.DAY))
+    assert report.total.labels == ("total", "", "")
+
+
 def test_the_json_names_every_figure_as_a_string():
     told = json.loads(render(add_up(FACTS, month=NOVEMBER, by=(CostKey.DAY, CostKey.STEP)), CostFormat.JSON))
     assert (told["month"], told["by"], len(told["rows"])) == ("2026-11", ["day", "step"], 3)
